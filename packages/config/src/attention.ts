@@ -1,0 +1,229 @@
+/**
+ * AttentionLayer: one config for standard, grouped-query and decoupled bottleneck attention (DBA), its rules, and
+ * the widths that follow from it. Sizes are totals over heads; K and V are stored once per KV head in every mode.
+ *
+ *   standard, gqa:  head_dim = (attn_dim or d_model) / H;  attn_dim < d_model is the bottleneck form
+ *   decoupled:      score_h = Qs Ks^T / sqrt(ds) + Qg Kg^T / sqrt(dg);  ds = sem_dim/H, dg = geo_dim/H, dv = v/H
+ */
+import { z } from "zod";
+import { exactly, object, positive, positiveInt, probability, type RuleIssue } from "./schema.ts";
+
+export type AttentionMode = "standard" | "gqa" | "decoupled";
+
+/** Llama-3 style stretching of rotary frequencies; `default` leaves them as they are. */
+export interface RopeScaling {
+  ropeType: "llama3" | "default";
+  factor: number;
+  lowFreqFactor: number;
+  highFreqFactor: number;
+  originalMaxPositionEmbeddings: number;
+}
+
+/** An attention layer with every default filled in. Widths in features, totals over all heads. */
+export interface AttentionLayerConfig {
+  type: "AttentionLayer";
+  dModel: number;
+  nHeads: number;
+  /** null: as many as nHeads. */
+  nKvHeads: number | null;
+  mode: AttentionMode;
+  /** Total width of the attention (in decoupled mode of V); null: dModel. */
+  attnDim: number | null;
+  /** Total semantic width (decoupled only). */
+  semDim: number | null;
+  /** Total geometric width (decoupled only); its per-head share is rotated. */
+  geoDim: number | null;
+  ropeEnabled: boolean;
+  ropeBase: number;
+  ropeScaling: RopeScaling | null;
+  ropeSemantic: boolean;
+  tieQk: boolean;
+  nullAttn: boolean;
+  decoupledGate: boolean;
+  decoupledGateDynamic: boolean;
+  isCausal: boolean;
+  dropoutP: number;
+  bias: boolean;
+  learnedTemp: boolean;
+  qChunk: number | null;
+  localWindow: number | null;
+  memBlock: number | null;
+  memSummarize: "mean" | "linear" | "conv";
+  memActivationThreshold: number | null;
+  dbaTrainBackend: "auto" | "triton" | "sdpa";
+  debugFusedDecode: boolean;
+}
+
+const rope = object({
+  rope_type: z.enum(["llama3", "default"]).describe("Which stretching rule; the HF config's rope_type (or type)"),
+  factor: positive.default(8).describe("How far low frequencies are slowed down (Llama 3.2 1B: 32)"),
+  low_freq_factor: positive.default(1).describe("Wavelengths above context / this are stretched fully"),
+  high_freq_factor: positive.default(4).describe("Wavelengths below context / this are left alone"),
+  original_max_position_embeddings: positiveInt.default(8192).describe("Context length before stretching, in tokens"),
+});
+
+const shape = {
+  type: z.literal("AttentionLayer"),
+  d_model: positiveInt.describe("Input and output width"),
+  n_heads: positiveInt.describe("Query heads"),
+  n_kv_heads: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Key/value heads shared by groups of query heads; default n_heads"),
+  mode: z
+    .enum(["standard", "gqa", "decoupled"])
+    .default("standard")
+    .describe("standard and gqa are one code path; decoupled is DBA (semantic + geometric keys)"),
+  attn_dim: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Total attention width, default d_model; smaller is the bottleneck form; in decoupled mode V's width"),
+  sem_dim: positiveInt.nullable().default(null).describe("Decoupled: total semantic query/key width, no rotation"),
+  geo_dim: positiveInt.nullable().default(null).describe("Decoupled: total geometric query/key width, rotated"),
+  rope_enabled: z.boolean().default(true).describe("Rotary position embedding on Q and K (decoupled: geometric part)"),
+  rope_base: positive.default(10000).describe("Base of the rotary frequencies (Llama 3: 500000)"),
+  rope_scaling: rope.nullable().default(null).describe("Context stretching as in a Hugging Face config.json"),
+  rope_semantic: z.boolean().default(false).describe("Decoupled: rotate the semantic Q and K too"),
+  tie_qk: z.boolean().default(false).describe("Decoupled: one matrix for semantic Q and K"),
+  null_attn: z.boolean().default(false).describe("A learned key and value per head that is always visible"),
+  decoupled_gate: z.boolean().default(false).describe("Decoupled: learned per-head mix of the two scores"),
+  decoupled_gate_dynamic: z.boolean().default(false).describe("Decoupled: the mix also depends on the input"),
+  is_causal: z.boolean().default(true).describe("A token sees itself and earlier tokens only"),
+  dropout_p: probability.default(0).describe("Dropout on attention weights while training"),
+  bias: z.boolean().default(false).describe("Bias on all projections"),
+  learned_temp: z.boolean().default(false).describe("Learned per-head temperature"),
+  q_chunk: positiveInt.nullable().default(null).describe("Process queries in blocks of this many rows; same result"),
+  local_window: positiveInt.nullable().default(null).describe("Sliding window: see only the last this many tokens"),
+  mem_block: positiveInt.nullable().default(null).describe("Tokens pooled into one summary token of the far past"),
+  mem_summarize: z.enum(["mean", "linear", "conv"]).default("mean").describe("How far-past tokens are pooled"),
+  mem_activation_threshold: positiveInt.nullable().default(null).describe("Key count from which summaries are used"),
+  dba_train_backend: z
+    .enum(["auto", "triton", "sdpa"])
+    .default("auto")
+    .describe("Informational: kernel of the original"),
+  debug_fused_decode: z.boolean().default(false).describe("Informational: debugging switch of the original"),
+};
+
+/** Schema of one attention layer in manifest spelling. */
+export const attentionLayerSchema: z.ZodType<AttentionLayerConfig> = exactly<AttentionLayerConfig>()(
+  object(shape, attentionRules),
+);
+
+/** Widths that follow from an attention config; see `attentionGeometry`. */
+export interface AttentionGeometry {
+  nHeads: number;
+  nKvHeads: number;
+  /** Query heads per KV head. */
+  groupSize: number;
+  /** Width of one head's query/key: ds + dg in decoupled mode. */
+  headDim: number;
+  /** 0 unless decoupled. */
+  semHeadDim: number;
+  /** 0 unless decoupled. */
+  geoHeadDim: number;
+  vHeadDim: number;
+  /** Total value width over query heads (the input width of the output projection). */
+  vDim: number;
+  /** Numbers stored per token by this layer's cache: K and V of all KV heads, scales excluded. */
+  kvElementsPerToken: number;
+}
+
+/** Head widths and cache size of an attention layer (spec: K and V once per KV head in every mode). */
+export function attentionGeometry(
+  config: Pick<AttentionLayerConfig, "dModel" | "nHeads" | "nKvHeads" | "mode" | "attnDim" | "semDim" | "geoDim">,
+): AttentionGeometry {
+  const { nHeads } = config;
+  const nKvHeads = config.nKvHeads ?? nHeads;
+  const vDim = config.attnDim ?? config.dModel;
+  const vHeadDim = vDim / nHeads;
+  const decoupled = config.mode === "decoupled";
+  const semHeadDim = decoupled ? (config.semDim ?? 0) / nHeads : 0;
+  const geoHeadDim = decoupled ? (config.geoDim ?? 0) / nHeads : 0;
+  const headDim = decoupled ? semHeadDim + geoHeadDim : vHeadDim;
+  return {
+    nHeads,
+    nKvHeads,
+    groupSize: nHeads / nKvHeads,
+    headDim,
+    semHeadDim,
+    geoHeadDim,
+    vHeadDim,
+    vDim,
+    kvElementsPerToken: nKvHeads * (headDim + vHeadDim),
+  };
+}
+
+/** Everything wrong with an attention config whose fields are valid by themselves; paths in manifest spelling. */
+export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
+  const issues: RuleIssue[] = [];
+  const add = (key: string, message: string): void => {
+    issues.push({ path: [key], message });
+  };
+  const { nHeads } = config;
+  const nKv = config.nKvHeads ?? nHeads;
+  const decoupled = config.mode === "decoupled";
+  if (nHeads % nKv !== 0) {
+    add(
+      "n_kv_heads",
+      `expected a divisor of n_heads (${nHeads}), found ${nKv}: every KV head serves n_heads / n_kv_heads query heads`,
+    );
+  }
+  const divides = (key: string, width: number, what: string): boolean => {
+    if (width % nHeads === 0) return true;
+    add(
+      key,
+      `expected ${what} divisible by n_heads (${nHeads}), found ${width}; the nearest are ${near(width, nHeads)}`,
+    );
+    return false;
+  };
+  const even = (key: string, width: number, what: string): void => {
+    if ((width / nHeads) % 2 !== 0) {
+      add(
+        key,
+        `expected an even ${what} per head for rotary embedding, found ${width} / ${nHeads} = ${width / nHeads}; the nearest widths are ${near(width, 2 * nHeads)}`,
+      );
+    }
+  };
+  const width = config.attnDim ?? config.dModel;
+  const widthKey = config.attnDim === null ? "d_model" : "attn_dim";
+  const fits = divides(widthKey, width, decoupled ? "a value width" : "an attention width");
+  if (!decoupled) {
+    if (fits && config.ropeEnabled) even(widthKey, width, "head_dim");
+    const only = {
+      sem_dim: config.semDim,
+      geo_dim: config.geoDim,
+      rope_semantic: config.ropeSemantic,
+      tie_qk: config.tieQk,
+    };
+    const gates = { decoupled_gate: config.decoupledGate, decoupled_gate_dynamic: config.decoupledGateDynamic };
+    for (const [key, value] of Object.entries({ ...only, ...gates })) {
+      if (value) add(key, `expected no ${key} in mode "${config.mode}", found ${value}: it needs mode: decoupled`);
+    }
+    return issues;
+  }
+  if (config.semDim === null)
+    add("sem_dim", "expected a width (mode: decoupled needs sem_dim and geo_dim), found none");
+  else if (divides("sem_dim", config.semDim, "a semantic width") && config.ropeSemantic && config.ropeEnabled) {
+    even("sem_dim", config.semDim, "semantic width");
+  }
+  if (config.geoDim === null)
+    add("geo_dim", "expected a width (mode: decoupled needs sem_dim and geo_dim), found none");
+  else if (divides("geo_dim", config.geoDim, "a geometric width") && config.ropeEnabled) {
+    even("geo_dim", config.geoDim, "geometric width");
+  }
+  if (config.tieQk && nKv !== nHeads) {
+    add(
+      "tie_qk",
+      `expected n_kv_heads = n_heads (${nHeads}) with tie_qk, found n_kv_heads ${nKv}: a shared KV head has no query matrix of its own`,
+    );
+  }
+  if (config.decoupledGateDynamic && !config.decoupledGate) {
+    add("decoupled_gate_dynamic", "expected decoupled_gate: true with decoupled_gate_dynamic: true, found false");
+  }
+  return issues;
+}
+
+function near(width: number, step: number): string {
+  const below = Math.floor(width / step) * step;
+  return below === 0 ? `${step}` : `${below} and ${below + step}`;
+}

@@ -1,0 +1,188 @@
+/**
+ * From zod's issues to ours: one issue per mistake, "expected ..., found ..." in plain words, names that exist
+ * nearby suggested. Nothing here knows about files; positions are added where a source text is at hand.
+ */
+import { z } from "zod";
+import type { ConfigIssue } from "./error.ts";
+import { closest } from "./suggest.ts";
+
+/** Keys that documents mention but that need something else written instead. */
+const advice: Readonly<Record<string, string>> = {
+  min_lr: "write min_lr_ratio, the last rate as a share of lr",
+  activation_checkpoint_threshold: "write activation_checkpoint_threshold_mb, in MiB",
+  head_dim: "it follows from attn_dim (or d_model) / n_heads",
+  v_dim: "write attn_dim: in decoupled mode it is the value width",
+  sem_head_dim: "write sem_dim, the total over heads",
+  geo_head_dim: "write geo_dim, the total over heads",
+  n_q_heads: "write n_heads",
+};
+
+type Parsed<T> = { ok: true; value: T } | { ok: false; issues: ConfigIssue[] };
+
+/** Run a schema over plain data and translate what it complains about. */
+export function check<T>(schema: z.ZodType<T>, data: unknown): Parsed<T> {
+  const result = schema.safeParse(data, { reportInput: true, error: allowedKeys });
+  if (result.success) return { ok: true, value: result.data };
+  return { ok: false, issues: result.error.issues.flatMap((issue) => translate(issue, data)) };
+}
+
+/** zod does not list the valid keys in its issue; the raw issue still knows the schema, so put them in the message. */
+function allowedKeys(raw: z.core.$ZodRawIssue): string | undefined {
+  if (raw.code !== "unrecognized_keys" || !(raw.inst instanceof z.ZodObject)) return undefined;
+  return Object.keys(raw.inst.shape).join(" ");
+}
+
+function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
+  const path = issue.path.filter((part) => typeof part !== "symbol");
+  const value = lookup(data, path);
+  const found = describe(value);
+  switch (issue.code) {
+    case "unrecognized_keys": {
+      const valid = issue.message.split(" ");
+      return issue.keys.map((key) => unknownKey([...path, key], key, valid));
+    }
+    case "invalid_union":
+      if ("options" in issue) return [unknownType(path, value, (issue.options ?? []).map(String))];
+      return [mistake(path, value, alternatives(issue), found)];
+    case "invalid_value":
+      return [unknownName(path, value, issue.values.map(String))];
+    case "invalid_type":
+      return [mistake(path, value, typeName(issue.expected), found)];
+    case "too_small":
+      return [limit(path, issue.origin, issue.inclusive === false ? "greater than" : "at least", issue.minimum, found)];
+    case "too_big":
+      return [limit(path, issue.origin, issue.inclusive === false ? "less than" : "at most", issue.maximum, found)];
+    case "custom":
+      return [{ code: "rule", path, message: issue.message }];
+    default:
+      return [{ code: "invalid_value", path, message: `${issue.message}, found ${found}`, found }];
+  }
+}
+
+function unknownKey(path: (string | number)[], key: string, valid: string[]): ConfigIssue {
+  const known = advice[key];
+  const suggestion = known === undefined ? closest(key, valid) : undefined;
+  const message = known === undefined ? `unknown key "${key}"` : `unknown key "${key}": ${known}`;
+  const listed = suggestion === undefined && known === undefined ? `; the keys here are ${list(valid)}` : "";
+  const issue: ConfigIssue = {
+    code: "unknown_key",
+    path,
+    message: message + listed,
+    expected: list(valid),
+    found: key,
+  };
+  return suggestion === undefined ? issue : { ...issue, suggestion };
+}
+
+function unknownType(path: (string | number)[], value: unknown, options: string[]): ConfigIssue {
+  if (value === undefined) {
+    return { code: "missing", path, message: `expected ${list(options)}, found nothing`, expected: list(options) };
+  }
+  return unknownName(path, value, options);
+}
+
+function unknownName(path: (string | number)[], value: unknown, options: string[]): ConfigIssue {
+  if (value === undefined) return mistake(path, value, list(options), "nothing");
+  const found = describe(value);
+  const code = typeof value === "string" ? "unknown_name" : "wrong_type";
+  const issue: ConfigIssue = {
+    code,
+    path,
+    message: `expected ${list(options)}, found ${found}`,
+    expected: list(options),
+    found,
+  };
+  const suggestion = typeof value === "string" ? closest(value, options) : undefined;
+  return suggestion === undefined ? issue : { ...issue, suggestion };
+}
+
+function mistake(path: (string | number)[], value: unknown, expected: string, found: string): ConfigIssue {
+  if (value === undefined) {
+    return { code: "missing", path, message: `expected ${expected}, found nothing: this key is required`, expected };
+  }
+  return {
+    code: "wrong_type",
+    path,
+    message: `expected ${expected}, found ${found}${hint(value, expected)}`,
+    expected,
+    found,
+  };
+}
+
+function limit(
+  path: (string | number)[],
+  origin: string,
+  relation: string,
+  bound: unknown,
+  found: string,
+): ConfigIssue {
+  const unit = origin === "array" ? " entries" : origin === "string" ? " characters" : "";
+  const what =
+    origin === "array"
+      ? "a list with"
+      : origin === "string"
+        ? "a string of"
+        : origin === "int"
+          ? "an integer"
+          : "a number";
+  const expected = `${what} ${relation} ${bound}${unit}`;
+  return { code: "invalid_value", path, message: `expected ${expected}, found ${found}`, expected, found };
+}
+
+/** What a person would say about a value of the wrong kind. */
+function hint(value: unknown, expected: string): string {
+  if (typeof value !== "string") return "";
+  if (/\$\{\w+\}/.test(value)) return "; variables need a vars section at the top of the manifest";
+  if (expected.includes("number") || expected.includes("integer")) {
+    return value.trim() !== "" && Number.isFinite(Number(value)) ? "; write it without quotes" : "";
+  }
+  return expected.includes("true or false") && /^(yes|no|on|off|true|false)$/i.test(value)
+    ? "; write true or false"
+    : "";
+}
+
+function alternatives(issue: z.core.$ZodIssueInvalidUnion): string {
+  const names = issue.errors.flatMap((errors) =>
+    errors.map((error) => {
+      if (error.code === "invalid_type") return typeName(error.expected);
+      return error.code === "invalid_value" ? list(error.values.map(String)) : error.message;
+    }),
+  );
+  return [...new Set(names)].join(" or ");
+}
+
+function typeName(expected: string): string {
+  const names: Record<string, string> = {
+    boolean: "true or false",
+    object: "a mapping",
+    record: "a mapping",
+    array: "a list",
+    string: "a string",
+    number: "a number",
+    int: "an integer",
+  };
+  return names[expected] ?? expected;
+}
+
+/** `"yes"`, `12`, `a list`: how a found value is shown. */
+export function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (typeof value === "object") return Object.keys(value).length === 0 ? "an empty mapping" : "a mapping";
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  return String(value);
+}
+
+function list(options: readonly string[]): string {
+  return options.length < 2 ? options.join("") : `${options.slice(0, -1).join(", ")} or ${options.at(-1)}`;
+}
+
+function lookup(data: unknown, path: readonly (string | number)[]): unknown {
+  let value = data;
+  for (const part of path) {
+    if (value === null || typeof value !== "object" || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<string | number, unknown>)[part];
+  }
+  return value;
+}

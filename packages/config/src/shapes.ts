@@ -1,0 +1,237 @@
+/**
+ * Shape inference over a topology tree with symbolic batch B and time T, before any weight exists. A sequence
+ * carries the current shape; a layer whose declared input width differs is reported with its path and both widths,
+ * and inference goes on with what the layer declares, so that one manifest shows all its mistakes at once.
+ * A repeated child list is inferred once: its copies fit if and only if it maps a width to itself.
+ */
+import type { LayerConfig } from "./layer.ts";
+import type { ModelConfig } from "./model.ts";
+import type { RuleIssue } from "./schema.ts";
+import type { NodeConfig, TopologyConfig } from "./topology.ts";
+
+/** A known size or a letter: B batch, T time, D a width nothing determines. */
+export type ShapeDim = number | "B" | "T" | "D";
+export type Shape = readonly ShapeDim[];
+type Path = (string | number)[];
+
+/** One node of the tree with the shapes at its ends; `path` in manifest spelling, relative to the model. */
+export interface NodeShape {
+  path: Path;
+  depth: number;
+  node: NodeConfig;
+  input: Shape;
+  output: Shape;
+}
+
+export interface ShapeInference {
+  /** What the topology is fed. */
+  input: Shape;
+  /** What the topology returns. */
+  features: Shape;
+  /** What the model returns: logits when there is a token embedder, else the features. */
+  output: Shape;
+  /** Depth first, in execution order; repeated children once. */
+  nodes: NodeShape[];
+  issues: RuleIssue[];
+}
+
+/** `[B, T, 2048]`. */
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/** Shapes of every node of a model and every place where they do not fit. */
+export function inferShapes(model: ModelConfig): ShapeInference {
+  const width = model.embedder.type === "token" ? model.embedder.dModel : (firstWidth(model.topology) ?? "D");
+  const walk: Walk = { nodes: [], issues: [] };
+  const input: Shape = ["B", "T", width];
+  const source = model.embedder.type === "token" ? "the embedder" : "the model's input";
+  const features = infer(walk, model.topology, input, ["topology"], 0, source);
+  const output = headShape(walk, model, features);
+  return { input, features, output, ...walk };
+}
+
+/** The issues of `inferShapes`, as a rule of the model schema. */
+export function shapeRules(model: ModelConfig): RuleIssue[] {
+  return inferShapes(model).issues;
+}
+
+interface Walk {
+  nodes: NodeShape[];
+  issues: RuleIssue[];
+}
+
+function infer(walk: Walk, node: NodeConfig, input: Shape, path: Path, depth: number, source: string): Shape {
+  const record: NodeShape = { path, depth, node, input, output: input };
+  walk.nodes.push(record);
+  record.output =
+    "layers" in node ? compose(walk, node, input, path, depth, source) : apply(walk, node, input, path, source);
+  return record.output;
+}
+
+function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, depth: number, source: string): Shape {
+  const child = (index: number, shape: Shape, from: string): Shape =>
+    infer(walk, node.layers[index] as NodeConfig, shape, [...path, "layers", index], depth + 1, from);
+  const parallel = (): Shape[] => node.layers.map((_, index) => child(index, input, source));
+  switch (node.type) {
+    case "ParallelTopology":
+      return stack(walk, node, parallel(), path);
+    case "BranchingTopology":
+      return concatenate(walk, node, parallel(), path);
+    default: {
+      let shape = input;
+      let from = source;
+      for (const [index, layer] of node.layers.entries()) {
+        shape = child(index, shape, from);
+        from = `${layer.type} before it`;
+      }
+      if (same(shape, input)) return shape;
+      if (node.type === "ResidualTopology") {
+        report(
+          walk,
+          path,
+          `expected a residual branch that returns its input shape ${formatShape(input)}, found ${formatShape(shape)}; make its last layer return width ${input.at(-1)}`,
+        );
+        return input;
+      }
+      const times = node.type === "CyclicTopology" ? node.iterations : node.repeat;
+      if (times > 1) {
+        const key = node.type === "CyclicTopology" ? "iterations" : "repeat";
+        report(
+          walk,
+          [...path, key],
+          `expected children that return their input shape ${formatShape(input)} (${key} is ${times}), found ${formatShape(shape)}`,
+        );
+      }
+      return shape;
+    }
+  }
+}
+
+function stack(walk: Walk, node: TopologyConfig, outputs: Shape[], path: Path): Shape {
+  const first = outputs[0] as Shape;
+  for (const [index, shape] of outputs.entries()) {
+    if (!same(shape, first)) {
+      report(
+        walk,
+        [...path, "layers", index],
+        `expected the shape of its siblings ${formatShape(first)} (they are stacked), found ${formatShape(shape)}`,
+      );
+    }
+  }
+  return [outputs.length * (node.type === "CyclicTopology" ? 1 : node.repeat), ...first];
+}
+
+function concatenate(
+  walk: Walk,
+  node: TopologyConfig & { type: "BranchingTopology" },
+  outputs: Shape[],
+  path: Path,
+): Shape {
+  const first = outputs[0] as Shape;
+  const axis = node.dim < 0 ? first.length + node.dim : node.dim;
+  if (axis < 0 || axis >= first.length) {
+    report(
+      walk,
+      [...path, "dim"],
+      `expected an axis of ${formatShape(first)} (${-first.length} to ${first.length - 1}), found ${node.dim}`,
+    );
+    return first;
+  }
+  for (const [index, shape] of outputs.entries()) {
+    const fits = shape.length === first.length && shape.every((dim, at) => at === axis || dim === first[at]);
+    if (!fits) {
+      report(
+        walk,
+        [...path, "layers", index],
+        `expected the shape of its siblings ${formatShape(first)} except on axis ${node.dim}, found ${formatShape(shape)}`,
+      );
+    }
+  }
+  const sizes = outputs.map((shape) => shape[axis]);
+  if (sizes.some((size) => typeof size !== "number")) {
+    if (outputs.length * node.repeat > 1 && axis !== first.length - 1) {
+      report(
+        walk,
+        [...path, "dim"],
+        `expected an axis of known size, found ${first[axis]} of ${formatShape(first)}; the feature axis is -1`,
+      );
+    }
+    return first;
+  }
+  const total = (sizes as number[]).reduce((sum, size) => sum + size, 0) * node.repeat;
+  return first.map((dim, at) => (at === axis ? total : dim));
+}
+
+function apply(walk: Walk, layer: LayerConfig, input: Shape, path: Path, source: string): Shape {
+  const wanted = inputWidth(layer);
+  if (wanted === null) return input;
+  const given = input.at(-1) as ShapeDim;
+  const key = layer.type === "LinearLayer" ? "d_in" : "d_model";
+  if (given !== wanted && given !== "D") {
+    report(
+      walk,
+      [...path, key],
+      `expected ${key} ${given} (the width that ${source} gives), found ${wanted}; set ${key}: ${given} or change what comes before`,
+    );
+  }
+  if (layer.type === "AttentionLayer" && input.length !== 3) {
+    report(walk, path, `expected an input [B, T, d_model] for attention, found ${formatShape(input)}`);
+  }
+  return [...input.slice(0, -1), layer.type === "LinearLayer" ? layer.dOut : wanted];
+}
+
+function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
+  if (model.embedder.type !== "token") return features;
+  const { vocabSize, dModel } = model.embedder;
+  const width = features.at(-1);
+  const logits: Shape = ["B", "T", vocabSize];
+  const place: Path = ["topology", "layers", model.topology.layers.length - 1];
+  if (features.length !== 3) {
+    report(walk, place, `expected the topology to return [B, T, width], found ${formatShape(features)}`);
+  } else if (width !== vocabSize && !(model.tiedEmbeddings && width === dModel)) {
+    const wanted = model.tiedEmbeddings
+      ? `width ${dModel} (embedder d_model, logits by the tied embedding) or ${vocabSize} (vocab_size)`
+      : `width ${vocabSize} (vocab_size; tied_embeddings is false, so the topology ends in its own head)`;
+    report(
+      walk,
+      place,
+      `expected a topology that ends at ${wanted}, found ${width}; end it in a LinearLayer with d_in: ${width}, d_out: ${vocabSize}${width === dModel ? " or set tied_embeddings: true" : ""}`,
+    );
+  }
+  return logits;
+}
+
+/** Width a layer declares for its input; null when it takes any. */
+function inputWidth(layer: LayerConfig): number | null {
+  switch (layer.type) {
+    case "LinearLayer":
+      return layer.dIn;
+    case "DropoutLayer":
+      return null;
+    case "LayerNormLayer":
+    case "RMSNormLayer":
+    case "SwiGLULayer":
+    case "AttentionLayer":
+      return layer.dModel;
+    default:
+      return layer satisfies never;
+  }
+}
+
+function firstWidth(node: NodeConfig): number | null {
+  if (!("layers" in node)) return inputWidth(node);
+  for (const child of node.layers) {
+    const width = firstWidth(child);
+    if (width !== null) return width;
+  }
+  return null;
+}
+
+function same(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, index) => dim === b[index]);
+}
+
+function report(walk: Walk, path: Path, message: string): void {
+  walk.issues.push({ path, message });
+}
