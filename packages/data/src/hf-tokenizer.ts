@@ -1,0 +1,102 @@
+// Any other tokenizer.json (Llama, GPT-2, SentencePiece-like ...) through the Hugging Face library.
+import { createHash } from "node:crypto";
+import { CarambaError } from "@caramba/tensor";
+import { Tokenizer as HfLibrary } from "@huggingface/tokenizers";
+import { unknownId } from "./token-bytes.ts";
+import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
+import { endOfText, isRecord } from "./tokenizer-json.ts";
+
+/** Adapter to @huggingface/tokenizers. Encodes without the begin-of-text token that some models add. */
+export class HfTokenizer implements Tokenizer {
+  readonly name: string;
+  readonly hash: string;
+  readonly vocabSize: number;
+  readonly eosId: number | undefined;
+  readonly #library: HfLibrary;
+  readonly #special: readonly string[];
+
+  /**
+   * @param json parsed tokenizer.json; @param text its text, for the hash; @param config parsed tokenizer_config.json.
+   * Errors: CarambaError `tokenizer-file` when the library rejects it.
+   */
+  constructor(json: object, text: string, config: Record<string, unknown>, path: string) {
+    try {
+      this.#library = new HfLibrary(json, { clean_up_tokenization_spaces: false, ...config });
+    } catch (error) {
+      throw new CarambaError(`${path} is not a usable tokenizer.json: ${(error as Error).message}`, {
+        code: "tokenizer-file",
+        remedy: "fetch the file again; only the tokenizer.json format of Hugging Face is read",
+        cause: error,
+      });
+    }
+    this.name = path;
+    this.hash = createHash("sha256").update(text).update(JSON.stringify(config)).digest("hex");
+    const added = [...this.#library.get_added_tokens_decoder()];
+    this.vocabSize = Math.max(-1, ...added.map(([id]) => id), maxId(this.#library.get_vocab(true))) + 1;
+    this.#special = added.filter(([, token]) => token.special).map(([, token]) => token.content);
+    const named = isRecord(config["eos_token"]) ? config["eos_token"]["content"] : config["eos_token"];
+    const eos = typeof named === "string" ? named : endOfText(added.map(([, token]) => token.content));
+    this.eosId = eos === undefined ? undefined : this.#library.token_to_id(eos);
+  }
+
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    const held = options.special === false ? this.#special.find((name) => text.includes(name)) : undefined;
+    if (held !== undefined) {
+      throw new CarambaError(
+        `the text holds the name of a special token, ${held}, which ${this.name} would turn into it`,
+        {
+          code: "special-token",
+          remedy: "take the name out of the text, or leave that document out",
+        },
+      );
+    }
+    // A character that is in no token comes as undefined where the model has no unknown-token.
+    const { ids } = this.#library.encode(text, { add_special_tokens: false });
+    return Int32Array.from(ids as readonly (number | undefined)[], (id) => {
+      if (id !== undefined) return id;
+      throw new CarambaError(`${this.name} has no token for a character of the text`, { code: "unknown-character" });
+    });
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const list = Array.from(ids);
+    for (const id of list) {
+      if (this.#library.id_to_token(id) === undefined) throw unknownId(id, this.vocabSize, this.name);
+    }
+    // The library refuses an empty list.
+    if (list.length === 0) return "";
+    return this.#library.decode(list, { skip_special_tokens: options.skipSpecial ?? false });
+  }
+
+  decoder(options: DecodeOptions = {}): StreamingDecoder {
+    // Decoders may look back (spaces, bytes of one character), so the ids since the last certain point are kept and
+    // their text compared; that point moves on whenever the text ends in a whole character.
+    let ids: number[] = [];
+    let shown = "";
+    const grow = (): string => {
+      const text = this.decode(ids, options);
+      const fresh = text.slice(shown.length);
+      shown = text;
+      return fresh;
+    };
+    return {
+      push: (id) => {
+        ids.push(id);
+        if (this.decode(ids, options).endsWith("\ufffd")) return "";
+        const fresh = grow();
+        if (ids.length > 32) {
+          ids = ids.slice(-8);
+          shown = this.decode(ids, options);
+        }
+        return fresh;
+      },
+      end: grow,
+    };
+  }
+}
+
+function maxId(vocab: ReadonlyMap<string, number>): number {
+  let max = -1;
+  for (const id of vocab.values()) if (id > max) max = id;
+  return max;
+}
