@@ -7,7 +7,31 @@ export {
   attentionLayerSchema,
   type RopeScaling,
 } from "./attention.ts";
+export {
+  type AccuracyBenchmarkConfig,
+  type BehaviorBenchmarkConfig,
+  type BenchmarkConfig,
+  type BenchmarkSpec,
+  type BenchmarkType,
+  benchmarkSpecSchema,
+  type ContextBenchmarkConfig,
+  type GenerationBenchmarkConfig,
+  type LatencyBenchmarkConfig,
+  type MemoryBenchmarkConfig,
+  type ModelRole,
+  type PerplexityBenchmarkConfig,
+  type SuiteBenchmarkConfig,
+} from "./benchmark.ts";
 export { ConfigError, type ConfigIssue, formatPath, type IssueCode } from "./error.ts";
+export {
+  type ChoiceLogprobCase,
+  type EvalCase,
+  type ExactMatchGreedyCase,
+  evalCaseSchema,
+  type IntGreedyCase,
+  type TokenizerConfig,
+  tokenizerSchema,
+} from "./eval-case.ts";
 export {
   type AttentionLayerInput,
   attentionLayerConfig,
@@ -31,6 +55,30 @@ export {
   topologyConfig,
   trainConfig,
 } from "./from-code.ts";
+export {
+  type BenchmarkSpecInput,
+  benchmarkSpec,
+  type GenerateInput,
+  generateConfig,
+  type KVCacheKindInput,
+  type LatencyBenchmarkInput,
+  latencyBenchmarkConfig,
+  type MemoryBenchmarkInput,
+  memoryBenchmarkConfig,
+  type PerplexityBenchmarkInput,
+  perplexityBenchmarkConfig,
+  type VerifyInput,
+  verifyConfig,
+} from "./from-code-run.ts";
+export { type GenerateConfig, generateSchema } from "./generate.ts";
+export {
+  type KVCacheKind,
+  type KVCachePolicyConfig,
+  type KVCacheTensorConfig,
+  kvCacheKindSchema,
+  kvCacheKinds,
+  kvCachePolicySchema,
+} from "./kvcache.ts";
 export {
   type DropoutLayerConfig,
   type LayerConfig,
@@ -77,3 +125,12 @@ export {
   type TrainPhase,
   trainSchema,
 } from "./train.ts";
+export {
+  type CompareVerifyConfig,
+  type EvalVerifyConfig,
+  type FidelityVerifyConfig,
+  type KVCacheVerifyConfig,
+  type L1Thresholds,
+  type VerifyConfig,
+  verifySchema,
+} from "./verify.ts";
