@@ -1,0 +1,70 @@
+// Activations: SiLU, exact GELU (Hendrycks and Gimpel, 2016) and the SwiGLU product (Shazeer, "GLU variants improve
+// Transformer", 2020).
+import { shapeEquals, shapeText } from "../dim.ts";
+import { isFloat } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
+import { add, erf, exp, mul, sigmoid, sub } from "../ops/elementwise.ts";
+import { makeNode, type OpDef, type Tensor, type TensorType } from "../tensor.ts";
+
+const infer = (inputs: readonly TensorType[]): TensorType => {
+  const [x, y] = inputs as [TensorType, TensorType | undefined];
+  if (!isFloat(x.dtype)) throw new ShapeError(`does not take ${x.dtype}`, "cast to float32");
+  if (y && !shapeEquals(x.shape, y.shape))
+    throw new ShapeError(`operands ${shapeText(x.shape)} and ${shapeText(y.shape)} differ`);
+  return { shape: x.shape, dtype: x.dtype };
+};
+
+/** d silu / dx = s + x s (1 - s) = s + silu(x) (1 - s). */
+const siluSlope = (x: Tensor): Tensor => {
+  const s = sigmoid(x);
+  return add(s, mul(silu(x), sub(1, s)));
+};
+
+const siluOp: OpDef = {
+  name: "silu",
+  infer,
+  vjp: ({ g, inputs: [x] }) => [mul(g, siluSlope(x as Tensor))],
+  decompose: ([x]) => mul(x as Tensor, sigmoid(x as Tensor)),
+  samples: [{ inputs: [{ shape: [3, 4], low: -4, high: 4 }] }],
+};
+
+/** x sigmoid(x). */
+export function silu(x: Tensor): Tensor {
+  return makeNode(siluOp, [x], {});
+}
+
+const geluOp: OpDef = {
+  name: "gelu",
+  infer,
+  vjp: ({ g, inputs: [x] }) => {
+    const at = x as Tensor;
+    const cdf = mul(add(erf(mul(at, Math.SQRT1_2)), 1), 0.5);
+    const density = mul(exp(mul(mul(at, at), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    return [mul(g, add(cdf, mul(at, density)))];
+  },
+  decompose: ([x]) => mul(x as Tensor, mul(add(erf(mul(x as Tensor, Math.SQRT1_2)), 1), 0.5)),
+  samples: [{ inputs: [{ shape: [3, 4], low: -3, high: 3 }] }],
+};
+
+/** x Phi(x) with the exact normal distribution function. */
+export function gelu(x: Tensor): Tensor {
+  return makeNode(geluOp, [x], {});
+}
+
+const swigluOp: OpDef = {
+  name: "swiglu",
+  infer,
+  vjp: ({ g, inputs }) => {
+    const [gate, up] = inputs as [Tensor, Tensor];
+    return [() => mul(mul(g, up), siluSlope(gate)), () => mul(g, silu(gate))];
+  },
+  decompose: ([gate, up]) => mul(silu(gate as Tensor), up as Tensor),
+  samples: [{ inputs: [{ shape: [3, 4], low: -4, high: 4 }, { shape: [3, 4] }] }],
+};
+
+/** silu(gate) * up, elementwise. */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  return makeNode(swigluOp, [gate, up], {});
+}
+
+export const activationOps: readonly OpDef[] = [siluOp, geluOp, swigluOp];

@@ -1,0 +1,28 @@
+// Every op there is, for the test matrix, for backends that check they cover all, and for documentation.
+import { activationOps } from "./composites/activation.ts";
+import { adamwOps } from "./composites/adamw.ts";
+import { attentionOps } from "./composites/attention.ts";
+import { crossEntropyOps } from "./composites/cross-entropy.ts";
+import { normOps } from "./composites/norm.ts";
+import { ropeOps } from "./composites/rope.ts";
+import { softmaxOps } from "./composites/softmax.ts";
+import { elementwiseOps } from "./ops/elementwise.ts";
+import { indexOps } from "./ops/indexing.ts";
+import { matmulOps } from "./ops/matmul.ts";
+import { reduceOps } from "./ops/reduce.ts";
+import { shapeOps } from "./ops/shape.ts";
+import type { OpDef } from "./tensor.ts";
+
+/** Ops that every backend must run. */
+export const primitives: readonly OpDef[] = [...elementwiseOps, ...shapeOps, ...reduceOps, ...matmulOps, ...indexOps];
+
+/** Ops made of primitives, which a backend may run natively. */
+export const composites: readonly OpDef[] = [
+  ...softmaxOps,
+  ...normOps,
+  ...activationOps,
+  ...ropeOps,
+  ...attentionOps,
+  ...crossEntropyOps,
+  ...adamwOps,
+];
