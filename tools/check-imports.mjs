@@ -1,8 +1,9 @@
 // Holds the shape of the repository: who may import whom. Reads every import with a real parser, type imports too.
 //
 // 1. Rows: a package imports from its own row or lower ones only; packages never import each other in a circle.
-// 2. Files: no circle of imports among the files of a package.
-// 3. Doors: another package is imported by its name and a path it exports, never by its inner files.
+// 2. Files: no circle of imports among the files of a package (`import type` leaves nothing to run and makes none).
+// 3. Doors: another package is imported by its name and a path it exports, never by its inner files. Tests may import
+//    data from fixtures/.
 // 4. Browser: packages meant for the browser use no Node module and no package that does (their tests may).
 // 5. Honesty: a package that is imported is declared in package.json, and referenced in tsconfig.json by built code.
 //
@@ -22,16 +23,20 @@ const NODE_ONLY = new Set(
 const SOURCE = /^(?!.*\/(?:node_modules|dist)\/).*(?<!\.d)\.m?[tj]s$/;
 const isTest = (path) => /\.test\.m?[tj]s$/.test(path);
 
-/** Every import and re-export of one file: `{ to, late }`, `late` for a dynamic import. */
+/** Every import and re-export of one file: `{ to, kind }`, kind "value", "type" (erased) or "late" (dynamic). */
 export function importsOf(path, text) {
   const { module, errors } = parseSync(path, text);
   if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
-  const found = module.staticImports.map((item) => ({ to: item.moduleRequest.value, late: false }));
-  for (const { entries } of module.staticExports)
-    for (const { moduleRequest } of entries) if (moduleRequest) found.push({ to: moduleRequest.value, late: false });
+  const kind = ({ start, end }) =>
+    /^\w+\s+type\b(?!\s*(?:,|from\s*["']))/.test(text.slice(start, end)) ? "type" : "value";
+  const found = module.staticImports.map((item) => ({ to: item.moduleRequest.value, kind: kind(item) }));
+  for (const item of module.staticExports) {
+    const source = item.entries.find((entry) => entry.moduleRequest)?.moduleRequest;
+    if (source) found.push({ to: source.value, kind: kind(item) });
+  }
   for (const { moduleRequest } of module.dynamicImports) {
     const literal = /^["'`]([^"'`$]+)["'`]$/.exec(text.slice(moduleRequest.start, moduleRequest.end));
-    if (literal) found.push({ to: literal[1], late: true });
+    if (literal) found.push({ to: literal[1], kind: "late" });
   }
   return found;
 }
@@ -78,12 +83,14 @@ export function violations(packages, files) {
     const pkg = packages.find(({ dir }) => path.startsWith(`${dir}/`));
     const test = isTest(path);
     const browser = !test && pkg.row !== undefined && !NODE_ONLY.has(pkg.name);
-    for (const { to, late } of importsOf(path, text)) {
+    for (const { to, kind } of importsOf(path, text)) {
+      const late = kind === "late";
       const bad = (why) => problems.push(`${path}: imports "${to}": ${why}`);
       if (to.startsWith(".")) {
         const target = posix.normalize(posix.join(posix.dirname(path), to));
+        if (test && target.startsWith("fixtures/")) continue;
         if (!target.startsWith(`${pkg.dir}/`)) bad(`leaves ${pkg.dir}; import the package by its name`);
-        else if (!late) link(fileGraph, path, target);
+        else if (kind === "value") link(fileGraph, path, target);
         continue;
       }
       if (browser && isBuiltin(to)) bad(`${pkg.name} runs in browsers; Node modules do not`);

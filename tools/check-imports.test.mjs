@@ -20,19 +20,25 @@ describe("importsOf", () => {
     const text = `
       import a, { b } from "./a.ts";
       import type { C } from "./c.ts";
+      import { type I } from "./inline.ts";
+      import type from "./odd.ts";
       import "./side.ts";
       export * from "./star.ts";
-      export { d } from "./d.ts";
+      export { d, e } from "./d.ts";
+      export type { F } from "./f.ts";
       // import "./comment.ts";
       const s = 'import "./string.ts"', t = \`export * from "./template.ts"\`;
       await import("./late.ts"); await import(name); await import(\`\${name}.ts\`);`;
     expect(importsOf("x.ts", text)).toEqual([
-      { to: "./a.ts", late: false },
-      { to: "./c.ts", late: false },
-      { to: "./side.ts", late: false },
-      { to: "./star.ts", late: false },
-      { to: "./d.ts", late: false },
-      { to: "./late.ts", late: true },
+      { to: "./a.ts", kind: "value" },
+      { to: "./c.ts", kind: "type" },
+      { to: "./inline.ts", kind: "value" },
+      { to: "./odd.ts", kind: "value" },
+      { to: "./side.ts", kind: "value" },
+      { to: "./star.ts", kind: "value" },
+      { to: "./d.ts", kind: "value" },
+      { to: "./f.ts", kind: "type" },
+      { to: "./late.ts", kind: "late" },
     ]);
   });
 
@@ -89,7 +95,7 @@ describe("violations", () => {
     expect(problems.join("\n")).toContain('"work" is above "parts"');
   });
 
-  it("reports a circle of files, but not a late one", () => {
+  it("reports a circle of files, but not a late or an erased one", () => {
     const files = (back) => ({
       "packages/layers/src/a.ts": 'import "./b.ts";',
       "packages/layers/src/b.ts": back,
@@ -98,6 +104,13 @@ describe("violations", () => {
       "circle of files: packages/layers/src/a.ts -> packages/layers/src/b.ts",
     ]);
     expect(check(files('await import("./a.ts");'))).toEqual([]);
+    expect(check(files('import type { A } from "./a.ts";'))).toEqual([]);
+  });
+
+  it("lets tests, and only tests, import fixtures", () => {
+    const text = 'import data from "../../../fixtures/a.json" with { type: "json" };';
+    expect(check({ "packages/layers/src/x.test.ts": text })).toEqual([]);
+    expect(check({ "packages/layers/src/x.ts": text })).toHaveLength(1);
   });
 
   it("reports a circle of packages within a row", () => {
