@@ -64,9 +64,9 @@ export class Graph {
           "feed an array of the declared shape",
         );
     };
-    this.inputs.forEach((node, i) => check(node, shapes[i] as readonly number[]));
-    // A second look: sums such as P+T are known only once every name is.
-    this.inputs.forEach((node, i) => check(node, shapes[i] as readonly number[]));
+    // Twice: sums such as P+T can be checked only once every name is known.
+    for (let look = 0; look < 2; look++)
+      for (const [i, node] of this.inputs.entries()) check(node, shapes[i] as readonly number[]);
     for (const node of this.inputs)
       for (const name of symbolsOf(node.shape))
         if (!bindings.has(name))

@@ -49,7 +49,7 @@ const reshapeOp: OpDef<ShapeAttrs> = {
 
 /** Same values in row-major order under another shape; one extent may be -1. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  const hole = shape.findIndex((d) => d === -1);
+  const hole = shape.indexOf(-1);
   let to = shape;
   if (hole >= 0) {
     const rest = shape.reduce<Dim>((product, d, i) => (i === hole ? product : mulDims(product, d)), 1);
