@@ -1,1 +1,37 @@
-export {};
+// @caramba/loader: safetensors files, Caramba checkpoints and Hugging Face Llama folders, as plain data.
+export {
+  type Checkpoint,
+  type CheckpointState,
+  type ExpectedTensors,
+  type LoadCheckpointOptions,
+  loadCheckpoint,
+  type OpenCheckpoint,
+  type OptimizerTensors,
+  openCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+export {
+  type CheckpointFile,
+  checkpointName,
+  findCheckpoints,
+  type GoodCheckpoint,
+  latestCheckpoint,
+  pruneCheckpoints,
+  type SaveCheckpointOptions,
+  saveCheckpoint,
+} from "./checkpoint-folder.ts";
+export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
+export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
+export {
+  f32ToBf16,
+  isFloatDType,
+  type SafetensorsDType,
+  safetensorsBytes,
+  type TensorArray,
+  toFloat32,
+} from "./safetensors-dtype.ts";
+export { SafetensorsFile, type TensorData, type TensorSource } from "./safetensors-file.ts";
+export type { TensorInfo } from "./safetensors-header.ts";
+export { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
+export { type DeferredTensor, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors-write.ts";
+export type { Json } from "./strict-json.ts";
