@@ -8,7 +8,7 @@
 // 5. Honesty: a package that is imported is declared in package.json, and referenced in tsconfig.json by built code.
 //
 // A dynamic import is late on purpose: it makes no circle, and may name an engine (row "engines") from anywhere.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join, posix } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -20,7 +20,8 @@ const NODE_ONLY = new Set(
     (name) => `@caramba/${name}`,
   ),
 );
-const SOURCE = /^(?!.*\/(?:node_modules|dist)\/).*(?<!\.d)\.m?[tj]s$/;
+const SOURCE = /(?<!\.d)\.m?[tj]s$/;
+const SKIPPED = new Set(["node_modules", "dist"]);
 const isTest = (path) => /\.test\.m?[tj]s$/.test(path);
 
 /** Every import and re-export of one file: `{ to, kind }`, kind "value", "type" (erased) or "late" (dynamic). */
@@ -138,12 +139,14 @@ function readWorkspace(root) {
       references: new Set(references.map((ref) => json(`${posix.join(dir, ref.path)}/package.json`).name)),
     };
   });
-  const sources = packages.flatMap(({ dir, row }) => {
-    const below = row === undefined ? dir : `${dir}/src`;
-    if (!existsSync(join(root, below))) return [];
-    const paths = readdirSync(join(root, below), { recursive: true, encoding: "utf8" });
-    return paths.map((path) => `${below}/${path.replaceAll("\\", "/")}`).filter((path) => SOURCE.test(path));
-  });
+  // By hand: the recursive mode of readdir follows links, and node_modules links packages to each other.
+  const walk = (dir) =>
+    readdirSync(join(root, dir), { withFileTypes: true }).flatMap((entry) => {
+      const path = `${dir}/${entry.name}`;
+      if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : walk(path);
+      return SOURCE.test(path) ? [path] : [];
+    });
+  const sources = packages.flatMap(({ dir, row }) => walk(row === undefined ? dir : `${dir}/src`));
   return { packages, files: new Map(sources.map((path) => [path, readFileSync(join(root, path), "utf8")])) };
 }
 
