@@ -4,10 +4,11 @@ import type { Backend, DeviceBuffer } from "./backend.ts";
 import { shapeText } from "./dim.ts";
 import { allocHost, type DType, type HostArray, isHostArrayOf } from "./dtype.ts";
 import { CarambaError } from "./errors.ts";
+import { Philox, streamOf } from "./random.ts";
 import { type Tensor, variableLeaf } from "./tensor.ts";
 
-/** Makes the initial values, row-major, when they are first needed. */
-export type Initializer = (shape: readonly number[]) => HostArray;
+/** Makes the initial values, row-major, when they are first needed; `random` depends on seed and name alone. */
+export type Initializer = (shape: readonly number[], random: Philox) => HostArray;
 
 /** What a Variable is made of. */
 export interface VariableOptions {
@@ -25,6 +26,8 @@ export class Variable {
   readonly shape: readonly number[];
   readonly dtype: DType;
   trainable: boolean;
+  /** Key of the initial values; a model sets it before they are first needed. Default 0. */
+  seed = 0;
   /** The leaf that stands for this value in graphs. */
   readonly tensor: Tensor;
   readonly #init: Initializer;
@@ -109,7 +112,7 @@ export class Variable {
 
   #hostValue(): HostArray {
     if (!this.#host) {
-      const data = this.#init(this.shape);
+      const data = this.#init(this.shape, new Philox(this.seed, streamOf(this.name)));
       if (data.length !== this.size || !isHostArrayOf(data, this.dtype))
         throw new CarambaError(`the initializer of "${this.name}" gave ${data.length} values for ${this.size}`, {
           code: "shape",

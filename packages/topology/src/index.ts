@@ -1,1 +1,3 @@
-export {};
+// Public entry of @caramba/topology.
+export { buildTopology } from "./registry.ts";
+export { NestedTopology, ResidualTopology, SequentialTopology, StackedTopology } from "./sequence.ts";

@@ -1,0 +1,15 @@
+// Initial values. Linear weights: normal with variance 1 / (3 dIn), the variance of PyTorch's default uniform
+// initialisation; embeddings: normal with standard deviation 0.02, as Llama; norms: ones; biases and gates: zeros.
+import type { Initializer } from "@caramba/tensor";
+
+/** Normal values with mean 0 and the given standard deviation. */
+export function normalInit(std: number): Initializer {
+  return (shape, random) =>
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => std * random.normal());
+}
+
+/** Weights [dIn, dOut] of a linear map. */
+export const linearInit: Initializer = (shape, random) =>
+  normalInit(Math.sqrt(1 / (3 * (shape[0] as number))))(shape, random);
+
+export const onesInit: Initializer = (shape) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1);

@@ -1,0 +1,36 @@
+// y = x W + b. Weights are stored [dIn, dOut], the layout that engines multiply without transposing at decode time;
+// Hugging Face stores the transpose, which the loader turns around.
+import { type LinearLayerConfig, type LinearLayerInput, linearLayerConfig } from "@caramba/config";
+import { add, matmul, type Tensor, Variable } from "@caramba/tensor";
+import { linearInit } from "./init.ts";
+import { Module } from "./module.ts";
+
+/** Affine map of the last axis: [..., dIn] -> [..., dOut]. */
+export class LinearLayer extends Module {
+  readonly type = "LinearLayer";
+  readonly config: LinearLayerConfig;
+  readonly weight: Variable;
+  readonly bias: Variable | null;
+
+  constructor(input: LinearLayerInput) {
+    super();
+    this.config = linearLayerConfig(input);
+    const { dIn, dOut, bias } = this.config;
+    this.weight = new Variable("weight", [dIn, dOut], { init: linearInit });
+    this.bias = bias ? new Variable("bias", [dOut]) : null;
+  }
+
+  override get ownVariables(): readonly (readonly [string, Variable])[] {
+    return this.bias
+      ? [
+          ["weight", this.weight],
+          ["bias", this.bias],
+        ]
+      : [["weight", this.weight]];
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = matmul(x, this.weight.tensor);
+    return this.bias ? add(y, this.bias.tensor) : y;
+  }
+}

@@ -1,0 +1,107 @@
+// A Module is a function from graph nodes to a graph node, with named variables and named children. `forward` computes
+// nothing: it adds nodes. What varies from one call to the next (training or not, positions, caches, tracing) travels in
+// the ForwardContext, so that modules hold weights and nothing else.
+import { iota, scopePath, type Tensor, type Variable, withScope } from "@caramba/tensor";
+
+/** One attention layer's share of a key-value cache, as seen while building a graph. */
+export interface LayerCacheSlot {
+  /** Past keys and values, rows [P, B*Hkv, d]; null when the cache is empty (prefill). */
+  readonly past: { readonly k: Tensor; readonly v: Tensor } | null;
+  /** Hands over the new rows [T, B*Hkv, d] that the host will append. */
+  append(k: Tensor, v: Tensor): void;
+}
+
+/** What a forward pass is for. */
+export interface ForwardContext {
+  /** Whether dropout acts; default false. */
+  readonly training?: boolean;
+  /** Absolute positions of the T tokens, int32 [T]; default 0 .. T-1. */
+  readonly positions?: Tensor;
+  /** The cache slot of the attention layer at a path; absent: no cache. */
+  readonly cache?: (path: string, layer: CachedModule) => LayerCacheSlot;
+  /** Called with every module's output. */
+  readonly onOutput?: (path: string, module: Module, output: Tensor) => void;
+}
+
+/** One stored part of a layer's cache: per token, `heads` rows of `width` numbers. */
+export interface CachePart {
+  readonly name: "k" | "v";
+  readonly heads: number;
+  readonly width: number;
+}
+
+/** A module that keeps state between decoding steps. */
+export interface CachedModule extends Module {
+  readonly cacheParts: readonly CachePart[];
+}
+
+/** Base of layers, topologies and models. */
+export abstract class Module {
+  /** The config type this module was built from, such as `LinearLayer`. */
+  abstract readonly type: string;
+
+  /** Adds this module's nodes. */
+  abstract forward(x: Tensor, context?: ForwardContext): Tensor;
+
+  /** Own variables by local name. */
+  get ownVariables(): readonly (readonly [string, Variable])[] {
+    return [];
+  }
+
+  /** Submodules by local name, in order of use. */
+  get children(): readonly (readonly [string, Module])[] {
+    return [];
+  }
+
+  /** All variables below, with their paths; a variable that is used twice appears once. */
+  variables(): Map<string, Variable> {
+    const found = new Map<string, Variable>();
+    const seen = new Set<Variable>();
+    for (const { path, module } of this.modules())
+      for (const [name, variable] of module.ownVariables) {
+        if (seen.has(variable)) continue;
+        seen.add(variable);
+        found.set(joinPath(path, name), variable);
+      }
+    return found;
+  }
+
+  /** This module and all below, parents first, with their paths ("" for this one). */
+  modules(): { readonly path: string; readonly module: Module }[] {
+    const found: { path: string; module: Module }[] = [];
+    const visit = (path: string, module: Module): void => {
+      found.push({ path, module });
+      for (const [name, child] of module.children) visit(joinPath(path, name), child);
+    };
+    visit("", this);
+    return found;
+  }
+
+  /** Gives every variable its path as name, and the seed of its initial values. */
+  adopt(seed = 0): this {
+    for (const [path, variable] of this.variables()) {
+      variable.name = path;
+      variable.seed = seed;
+    }
+    return this;
+  }
+}
+
+/** `a.b`, or the one that is not empty. */
+export function joinPath(a: string, b: string): string {
+  return a && b ? `${a}.${b}` : a || b;
+}
+
+/** Calls a child under its name, so that nodes, errors and traces carry its path. */
+export function callChild(name: string, child: Module, x: Tensor, context: ForwardContext): Tensor {
+  return withScope(name, () => {
+    const y = child.forward(x, context);
+    context.onOutput?.(scopePath(), child, y);
+    return y;
+  });
+}
+
+/** Positions of the tokens of x [B, T, ...]: those of the context, or 0 .. T-1. */
+export function positionsOf(x: Tensor, context: ForwardContext): Tensor {
+  return context.positions ?? iota(x.shape[1] as number);
+}
