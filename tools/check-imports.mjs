@@ -2,8 +2,7 @@
 //
 // 1. Rows: a package imports from its own row or lower ones only; packages never import each other in a circle.
 // 2. Files: no circle of imports among the files of a package (`import type` leaves nothing to run and makes none).
-// 3. Doors: another package is imported by its name and a path it exports, never by its inner files. Tests may import
-//    data from fixtures/.
+// 3. Doors: another package is imported by its name and a path it exports, never by its inner files.
 // 4. Browser: packages meant for the browser use no Node module and no package that does (their tests may).
 // 5. Honesty: a package that is imported is declared in package.json, and referenced in tsconfig.json by built code.
 //
@@ -89,7 +88,6 @@ export function violations(packages, files) {
       const bad = (why) => problems.push(`${path}: imports "${to}": ${why}`);
       if (to.startsWith(".")) {
         const target = posix.normalize(posix.join(posix.dirname(path), to));
-        if (test && target.startsWith("fixtures/")) continue;
         if (!target.startsWith(`${pkg.dir}/`)) bad(`leaves ${pkg.dir}; import the package by its name`);
         else if (kind === "value") link(fileGraph, path, target);
         continue;

@@ -107,12 +107,6 @@ describe("violations", () => {
     expect(check(files('import type { A } from "./a.ts";'))).toEqual([]);
   });
 
-  it("lets tests, and only tests, import fixtures", () => {
-    const text = 'import data from "../../../fixtures/a.json" with { type: "json" };';
-    expect(check({ "packages/layers/src/x.test.ts": text })).toEqual([]);
-    expect(check({ "packages/layers/src/x.ts": text })).toHaveLength(1);
-  });
-
   it("reports a circle of packages within a row", () => {
     const packages = [pkg("layers", "parts", ["kvcache"]), pkg("kvcache", "parts", ["layers"])];
     const files = {
