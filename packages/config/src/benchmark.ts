@@ -116,7 +116,7 @@ export interface ContextBenchmarkConfig extends Common {
   validVocabSize: number | null;
 }
 
-/** A custom suite: prompts with pass criteria in a YAML file found by its id. Made from a spec without `config`. */
+/** A custom suite: prompts with pass criteria in a YAML file found by its name; a spec without `config` means its id. */
 export interface SuiteBenchmarkConfig {
   type: "suite";
   suite: string;
@@ -262,8 +262,12 @@ const context = exactly<ContextBenchmarkConfig>()(
   }),
 );
 
-/** The `config` of a benchmark as a manifest may write it (suites have none). */
-export const benchmarkConfigSchema: z.ZodType<Exclude<BenchmarkConfig, SuiteBenchmarkConfig>> = variants("type", [
+const suite = exactly<SuiteBenchmarkConfig>()(
+  object({ type: z.literal("suite"), suite: text.describe("Name of the suite's file") }),
+);
+
+/** The `config` of a benchmark. */
+export const benchmarkConfigSchema: z.ZodType<BenchmarkConfig> = variants("type", [
   perplexityBenchmarkSchema,
   latencyBenchmarkSchema,
   memoryBenchmarkSchema,
@@ -271,19 +275,16 @@ export const benchmarkConfigSchema: z.ZodType<Exclude<BenchmarkConfig, SuiteBenc
   generation,
   behavior,
   context,
+  suite,
 ]);
 
-export const benchmarkSpecSchema: z.ZodType<BenchmarkSpec> = exactly<
-  Omit<BenchmarkSpec, "config"> & { config: Exclude<BenchmarkConfig, SuiteBenchmarkConfig> | null }
->()(
-  object({
-    id: text.describe("Name of the benchmark in reports; without config, the suite"),
-    config: benchmarkConfigSchema.nullable().default(null).describe("What is measured; none: a custom suite"),
-    models: z
-      .array(z.enum(["teacher", "student"]))
-      .min(1)
-      .default(["teacher", "student"])
-      .describe("Which models"),
-    repeats: positiveInt.default(1).describe("Independent repetitions"),
-  }),
-).transform((spec) => ({ ...spec, config: spec.config ?? { type: "suite" as const, suite: spec.id } }));
+export const benchmarkSpecSchema: z.ZodType<BenchmarkSpec> = object({
+  id: text.describe("Name of the benchmark in reports; without config, the suite"),
+  config: benchmarkConfigSchema.nullable().default(null).describe("What is measured; none: a custom suite"),
+  models: z
+    .array(z.enum(["teacher", "student"]))
+    .min(1)
+    .default(["teacher", "student"])
+    .describe("Which models"),
+  repeats: positiveInt.default(1).describe("Independent repetitions"),
+}).transform((spec) => ({ ...spec, config: spec.config ?? { type: "suite" as const, suite: spec.id } }));

@@ -89,6 +89,8 @@ export {
   type RMSNormLayerConfig,
   type SwiGLULayerConfig,
 } from "./layer.ts";
+export type { GroupManifest, Manifest, TargetManifest } from "./manifest.ts";
+export { formatIssue, ManifestError, type ManifestIssue } from "./manifest-error.ts";
 export {
   type DiffusionHeadConfig,
   type EmbedderConfig,
@@ -97,6 +99,17 @@ export {
   type NoneEmbedderConfig,
   type TokenEmbedderConfig,
 } from "./model.ts";
+export { type ParsedManifest, type ParseOptions, parseManifest, parseManifestOrThrow } from "./parse.ts";
+export {
+  type Defaults,
+  type Plan,
+  type Run,
+  selectTarget,
+  type Target,
+  type TargetData,
+  type TargetTrainer,
+} from "./plan.ts";
+export type { ExpectedValue, RunMode } from "./run.ts";
 export { formatShape, inferShapes, type NodeShape, type Shape, type ShapeDim, type ShapeInference } from "./shapes.ts";
 export {
   type BranchingTopologyConfig,

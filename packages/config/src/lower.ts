@@ -1,0 +1,247 @@
+/**
+ * Lowering: either manifest form becomes the one Plan. Defaults are merged, a list of seeds becomes several runs,
+ * a benchmark without data gets its target's, and rules that span several parts of a manifest are checked.
+ */
+import type { BenchmarkSpec } from "./benchmark.ts";
+import { expectedRules } from "./expected.ts";
+import type { GroupManifest, Manifest, ManifestDefaults, ManifestTarget, TargetManifest } from "./manifest.ts";
+import type { ModelConfig } from "./model.ts";
+import { snake } from "./names.ts";
+import { type Defaults, type Plan, type Run, stripPrefix, type Target, type TargetTrainer } from "./plan.ts";
+import type { ManifestRun } from "./run.ts";
+import type { RuleIssue } from "./schema.ts";
+import { closest } from "./suggest.ts";
+
+type Path = (string | number)[];
+
+/** What holds where a manifest says nothing. Metrics stay on this machine unless a manifest asks otherwise. */
+const standardDefaults: Defaults = {
+  tokenizer: "tiktoken",
+  valFrac: 0.1,
+  instrument: "rich",
+  wandb: false,
+  wandbProject: "",
+  wandbEntity: "",
+  wandbMode: "online",
+  evalIters: 50,
+  saveEvery: 100,
+  bestEffort: false,
+};
+
+/** The plan of a manifest and every rule it breaks (paths in manifest spelling). */
+export function lowerManifest(manifest: Manifest): { plan: Plan; issues: RuleIssue[] } {
+  const lowering = new Lowering(manifest.defaults);
+  const targets = "groups" in manifest ? lowering.groups(manifest) : lowering.targets(manifest);
+  const entrypoints = "groups" in manifest ? {} : lowering.entrypoints(manifest, targets);
+  const plan: Plan = {
+    version: manifest.version,
+    name: manifest.name ?? "experiment",
+    notes: manifest.notes,
+    artifactsDir: manifest.artifactsDir,
+    defaults: lowering.defaults,
+    targets,
+    entrypoints,
+  };
+  return { plan, issues: lowering.issues };
+}
+
+class Lowering {
+  readonly issues: RuleIssue[] = [];
+  readonly defaults: Defaults;
+
+  constructor(written: ManifestDefaults) {
+    this.defaults = this.mergeDefaults(written);
+  }
+
+  mergeDefaults(written: ManifestDefaults): Defaults {
+    const merged: Record<string, unknown> = { ...standardDefaults };
+    for (const key of Object.keys(standardDefaults) as (keyof Defaults)[]) {
+      const flat = written[key];
+      if (flat !== null) merged[key] = flat;
+      for (const section of ["data", "logging", "runtime"] as const) {
+        const nested = (written[section] as Record<string, unknown> | null)?.[key] ?? null;
+        if (nested === null) continue;
+        if (flat !== null) {
+          this.report(
+            ["defaults", section, snake(key)],
+            `expected ${snake(key)} once, found it in defaults and in defaults.${section}`,
+          );
+        }
+        merged[key] = nested;
+      }
+    }
+    return merged as unknown as Defaults;
+  }
+
+  groups(manifest: GroupManifest): Target[] {
+    this.unique(
+      manifest.groups.map((group) => group.name),
+      (index) => ["groups", index, "name"],
+      "group name",
+    );
+    return manifest.groups.map((group, index): Target => {
+      const path = ["groups", index];
+      const runs = this.runs(group.runs, manifest.model, path, ["model", "block_size"]);
+      return {
+        name: group.name,
+        description: group.description,
+        data: {
+          path: group.data,
+          dataset: null,
+          tokens: null,
+          tokenizer: this.defaults.tokenizer,
+          blockSize: null,
+          valFrac: this.defaults.valFrac,
+          rebuildOnFailure: true,
+        },
+        model: manifest.model,
+        trainer: { type: trainerByPhase(runs) },
+        runs,
+        benchmarks: this.benchmarks(group.benchmarks, group.data, path),
+      };
+    });
+  }
+
+  targets(manifest: TargetManifest): Target[] {
+    this.unique(
+      manifest.targets.map((target) => target.name),
+      (index) => ["targets", index, "name"],
+      "target name",
+    );
+    return manifest.targets.map((target, index) => this.target(target, ["targets", index]));
+  }
+
+  target(target: ManifestTarget, path: Path): Target {
+    const { config } = target.data;
+    const { model } = target.system.config;
+    const runs = this.runs(target.runs, model, path, [...path, "system", "config", "model", "block_size"]);
+    return {
+      name: target.name,
+      description: target.description,
+      data: {
+        path: config.path,
+        dataset: config.dataset,
+        tokens: config.tokens,
+        tokenizer: config.tokenizer ?? this.defaults.tokenizer,
+        blockSize: config.blockSize,
+        valFrac: config.valFrac ?? this.defaults.valFrac,
+        rebuildOnFailure: config.prepare.rebuildOnFailure,
+      },
+      model,
+      trainer: trainerOf(target, runs),
+      runs,
+      benchmarks: this.benchmarks(target.benchmarks, config.path, path),
+    };
+  }
+
+  runs(written: ManifestRun[], model: ModelConfig, owner: Path, modelBlock: Path): Run[] {
+    const runs: Run[] = [];
+    const places: number[] = [];
+    for (const [index, run] of written.entries()) {
+      const path = [...owner, "runs", index];
+      for (const issue of expectedRules(run, model)) this.report([...path, ...issue.path], issue.message);
+      if (run.train !== null && run.steps === null) {
+        this.report(
+          [...path, "steps"],
+          "expected a number of optimizer steps (the run has a train block), found nothing",
+        );
+      }
+      if (run.train !== null && model.blockSize !== null && run.train.blockSize > model.blockSize) {
+        const message = `expected at most the model's block_size ${model.blockSize} (${modelBlock.join(".")}), found ${run.train.blockSize}`;
+        this.report([...path, "train", "block_size"], message);
+      }
+      const seeds = Array.isArray(run.seed) ? run.seed : [run.seed];
+      for (const seed of seeds) {
+        const suffix = Array.isArray(run.seed) ? `__s${seed}` : "";
+        places.push(index);
+        runs.push(this.run(run, seed, suffix));
+      }
+    }
+    this.unique(
+      runs.map((run) => run.id),
+      (index) => [...owner, "runs", places[index] ?? 0, "id"],
+      "run id",
+    );
+    return runs;
+  }
+
+  run(run: ManifestRun, seed: number, suffix: string): Run {
+    const { evalIters, saveEvery } = this.defaults;
+    const train =
+      run.train === null
+        ? null
+        : { ...run.train, evalIters: run.train.evalIters ?? evalIters, saveEvery: run.train.saveEvery ?? saveEvery };
+    return {
+      id: run.id + suffix,
+      mode: run.mode,
+      exp: (run.exp ?? run.id) + suffix,
+      seed,
+      steps: train === null ? 0 : (run.steps ?? 0),
+      expected: run.expected,
+      train,
+      verify: run.verify,
+    };
+  }
+
+  benchmarks(written: BenchmarkSpec[] | null, data: string | null, owner: Path): BenchmarkSpec[] {
+    const specs = written ?? [];
+    this.unique(
+      specs.map((spec) => spec.id),
+      (index) => [...owner, "benchmarks", index, "id"],
+      "benchmark id",
+    );
+    return specs.map((spec) => {
+      const { config } = spec;
+      if ((config.type !== "perplexity" && config.type !== "context") || config.dataset !== null) return spec;
+      return { ...spec, config: { ...config, dataset: data } };
+    });
+  }
+
+  entrypoints(manifest: TargetManifest, targets: Target[]): Record<string, string> {
+    const names = targets.map((target) => target.name);
+    const result: Record<string, string> = {};
+    for (const [name, written] of Object.entries(manifest.entrypoints)) {
+      const wanted = stripPrefix(written);
+      result[name] = wanted;
+      if (names.includes(wanted)) continue;
+      const near = closest(wanted, names);
+      const hint = near === undefined ? "" : ` (did you mean "${near}"?)`;
+      this.report(
+        ["entrypoints", name],
+        `expected the name of a target (${names.join(", ")}), found "${wanted}"${hint}`,
+      );
+    }
+    return result;
+  }
+
+  unique(names: string[], place: (index: number) => Path, what: string): void {
+    const seen = new Set<string>();
+    for (const [index, name] of names.entries()) {
+      if (seen.has(name)) this.report(place(index), `expected each ${what} once, found "${name}" a second time`);
+      seen.add(name);
+    }
+  }
+
+  report(path: Path, message: string): void {
+    this.issues.push({ path, message });
+  }
+}
+
+function trainerByPhase(runs: Run[]): "standard" | "upcycle" {
+  return runs.some((run) => run.train !== null && run.train.phase !== "standard") ? "upcycle" : "standard";
+}
+
+function trainerOf(target: ManifestTarget, runs: Run[]): TargetTrainer {
+  switch (target.trainer.ref) {
+    case "trainer.train":
+      return { type: trainerByPhase(runs) };
+    case "trainer.standard":
+      return { type: "standard" };
+    case "trainer.upcycle":
+      return { type: "upcycle" };
+    case "trainer.checkpoint_compare":
+      return { type: "checkpoint_compare", ...target.trainer.config };
+    default:
+      return target.trainer satisfies never;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * YAML (and its subset JSON) text to a located tree. The yaml library parses; this file turns its nodes into plain
+ * values with offsets, resolves anchors and merge keys, and refuses what a manifest has no use for: duplicate keys,
+ * custom tags, several documents, keys that are not words, aliases that contain themselves or explode.
+ */
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
+import type { IssueCode } from "./error.ts";
+import {
+  type Located,
+  type LocatedEntry,
+  type LocatedMap,
+  listOf,
+  mapOf,
+  maxDepth,
+  type Path,
+  type Span,
+  scalarOf,
+} from "./located.ts";
+
+/** A mistake at a place of the text. */
+export interface SourceIssue {
+  code: IssueCode;
+  path: Path;
+  message: string;
+  span: Span;
+}
+
+export interface Source {
+  root: Located | null;
+  issues: SourceIssue[];
+}
+
+/** `strictJson`: the text must be JSON, not merely YAML. */
+export function readSource(text: string, strictJson: boolean): Source {
+  const json = strictJson ? jsonMistake(text) : null;
+  if (json !== null) return { root: null, issues: [json] };
+  // JSON allows tabs as white space where YAML does not; a raw tab cannot occur inside a JSON string.
+  const yaml = strictJson ? text.replaceAll("\t", " ") : text;
+  try {
+    const document = parseDocument(yaml, {
+      prettyErrors: false,
+      uniqueKeys: false,
+      version: "1.2",
+      logLevel: "silent",
+    });
+    const reader = new Reader();
+    for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
+      const hint =
+        code === "TAB_AS_INDENT"
+          ? "; indent with spaces"
+          : code === "MULTIPLE_DOCS"
+            ? "; write one manifest per file"
+            : "";
+      reader.report("syntax", [], clean(message) + hint, { start: pos[0], end: pos[1] });
+    }
+    if (document.errors.length > 0) return { root: null, issues: reader.issues };
+    return { root: reader.document(document), issues: reader.issues };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = `expected at most ${maxDepth} levels of nesting, found more`;
+    return { root: null, issues: [{ code: "syntax", path: [], message, span: { start: 0, end: 0 } }] };
+  }
+}
+
+class Reader {
+  readonly issues: SourceIssue[] = [];
+  readonly #anchors = new Map<string, Located>();
+  #depth = 0;
+
+  report(code: IssueCode, path: Path, message: string, span: Span): void {
+    this.issues.push({ code, path, message, span });
+  }
+
+  document(document: Document): Located | null {
+    const { contents } = document;
+    if (contents === null) return null;
+    return this.node(contents as Node, []);
+  }
+
+  node(node: Node, path: Path): Located {
+    if (this.#depth >= maxDepth) throw new RangeError("nesting");
+    this.#depth++;
+    const located = isAlias(node) ? this.alias(node, path) : this.plain(node, path);
+    this.#depth--;
+    if (!isAlias(node) && "anchor" in node && node.anchor !== undefined) this.#anchors.set(node.anchor, located);
+    return located;
+  }
+
+  plain(node: Node, path: Path): Located {
+    const span = spanOf(node);
+    if (isMap(node)) return this.map(node, path, span);
+    if (isSeq(node)) return this.list(node, path, span);
+    const value = isScalar(node) ? node.value : null;
+    if (value === null || typeof value === "string" || typeof value === "boolean") return scalarOf(value, span);
+    if (typeof value === "number") {
+      if (!Number.isFinite(value)) this.report("invalid_value", path, `expected a finite number, found ${value}`, span);
+      return scalarOf(value, span);
+    }
+    this.report("syntax", path, "expected a string, number, true, false or null, found another kind of value", span);
+    return scalarOf(null, span);
+  }
+
+  alias(node: Alias, path: Path): Located {
+    const span = spanOf(node);
+    const target = this.#anchors.get(node.source);
+    if (target !== undefined) return { ...target, span };
+    this.report("syntax", path, `expected the name of an anchor defined before, found *${node.source}`, span);
+    return scalarOf(null, span);
+  }
+
+  list(node: YAMLSeq, path: Path, span: Span): Located {
+    return listOf(
+      node.items.map((item, index) => this.node(item as Node, [...path, index])),
+      span,
+    );
+  }
+
+  map(node: YAMLMap, path: Path, span: Span): Located {
+    const own = new Map<string, LocatedEntry>();
+    const merged = new Map<string, LocatedEntry>();
+    for (const pair of node.items) {
+      const key = this.key(pair, path, span);
+      if (key === null) continue;
+      const value = pair.value === null ? scalarOf(null, key.span) : this.node(pair.value as Node, [...path, key.name]);
+      if (key.merge) this.merge(value, merged, [...path, key.name]);
+      else if (own.has(key.name)) {
+        this.report(
+          "duplicate_key",
+          [...path, key.name],
+          `expected each key once, found "${key.name}" a second time`,
+          key.span,
+        );
+      } else own.set(key.name, { key: key.span, value });
+    }
+    for (const [name, entry] of merged) if (!own.has(name)) own.set(name, entry);
+    return mapOf(own, span);
+  }
+
+  key(pair: Pair, path: Path, map: Span): { name: string; span: Span; merge: boolean } | null {
+    const node = pair.key;
+    const span = node !== null && typeof node === "object" && "range" in node ? spanOf(node as Node) : map;
+    const value = isScalar(node) ? node.value : null;
+    if (value === null || typeof value === "object" || value === "__proto__") {
+      this.report("syntax", path, "expected a word as key, found something else", span);
+      return null;
+    }
+    const quoted = isScalar(node) && (node.type === "QUOTE_DOUBLE" || node.type === "QUOTE_SINGLE");
+    return { name: String(value), span, merge: value === "<<" && !quoted };
+  }
+
+  /** `<<: *base` or `<<: [*a, *b]`: keys of the first that has them; the mapping's own keys win. */
+  merge(value: Located, into: Map<string, LocatedEntry>, path: Path): void {
+    const sources = value.kind === "list" ? value.items : [value];
+    for (const source of sources) {
+      if (source.kind !== "map") {
+        this.report(
+          "wrong_type",
+          path,
+          "expected a mapping (or a list of mappings) to merge, found something else",
+          source.span,
+        );
+        continue;
+      }
+      for (const [name, entry] of (source as LocatedMap).entries) if (!into.has(name)) into.set(name, entry);
+    }
+  }
+}
+
+function spanOf(node: Node): Span {
+  const range = node.range;
+  return range === null || range === undefined ? { start: 0, end: 0 } : { start: range[0], end: range[1] };
+}
+
+/** First line of a message of the yaml library, as a clause. */
+function clean(message: string): string {
+  const line = message.split("\n", 1)[0] ?? message;
+  return `not valid YAML: ${line.charAt(0).toLowerCase()}${line.slice(1)}`;
+}
+
+function jsonMistake(text: string): SourceIssue | null {
+  try {
+    JSON.parse(text.replace(/^\uFEFF/, " "));
+    return null;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const at = /position (\d+)/.exec(message)?.[1];
+    const start = at === undefined ? (/end of/i.test(message) ? text.length : 0) : Number(at);
+    const clause = message.replace(/ in JSON at position.*$/s, "").replace(/^\w/, (letter) => letter.toLowerCase());
+    return { code: "syntax", path: [], message: `not valid JSON: ${clause}`, span: { start, end: start + 1 } };
+  }
+}
