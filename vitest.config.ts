@@ -6,7 +6,7 @@ const conditions = ["@caramba/source", "module", "node", "import", "default"];
 
 const project = (name: string, root: string, include: string[]) => ({
   extends: true as const,
-  test: { name, root, include },
+  test: { name, root, include, exclude: ["**/node_modules/**", "**/dist/**"] },
 });
 
 export default defineConfig({
@@ -19,7 +19,7 @@ export default defineConfig({
     reporters: ["default", ["json", { outputFile: "test-results/vitest.json" }]],
     coverage: { provider: "v8", include: ["packages/*/src/**"], exclude: ["**/*.test.ts"] },
     projects: [
-      ...readdirSync("packages").map((name) => project(name, `packages/${name}`, ["src/**/*.test.ts"])),
+      ...readdirSync("packages").map((name) => project(name, `packages/${name}`, ["**/*.test.ts"])),
       project("tools", "tools", ["**/*.test.mjs"]),
       ...["examples", "benchmarks"]
         .filter((name) => existsSync(name))

@@ -21,7 +21,8 @@ const NODE_ONLY = new Set(
 );
 const SOURCE = /(?<!\.d)\.m?[tj]s$/;
 const SKIPPED = new Set(["node_modules", "dist"]);
-const isTest = (path) => /\.test\.m?[tj]s$/.test(path);
+/** Tests and their helpers: what is outside src/ in a package is neither built nor published. */
+const isTest = (path) => /\.test\.m?[tj]s$|^packages\/[^/]+\/(?!src\/|bin\/)/.test(path);
 
 /** Every import and re-export of one file: `{ to, kind }`, kind "value", "type" (erased) or "late" (dynamic). */
 export function importsOf(path, text) {
@@ -88,6 +89,7 @@ export function violations(packages, files) {
       const bad = (why) => problems.push(`${path}: imports "${to}": ${why}`);
       if (to.startsWith(".")) {
         const target = posix.normalize(posix.join(posix.dirname(path), to));
+        if (target.startsWith(`${pkg.dir}/dist/`)) continue;
         if (!target.startsWith(`${pkg.dir}/`)) bad(`leaves ${pkg.dir}; import the package by its name`);
         else if (kind === "value") link(fileGraph, path, target);
         continue;
@@ -144,7 +146,7 @@ function readWorkspace(root) {
       if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : walk(path);
       return SOURCE.test(path) ? [path] : [];
     });
-  const sources = packages.flatMap(({ dir, row }) => walk(row === undefined ? dir : `${dir}/src`));
+  const sources = packages.flatMap(({ dir }) => walk(dir));
   return { packages, files: new Map(sources.map((path) => [path, readFileSync(join(root, path), "utf8")])) };
 }
 
