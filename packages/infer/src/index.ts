@@ -1,1 +1,5 @@
-export {};
+// Public entry of @caramba/infer.
+export { Decoder, type DecoderOptions } from "./decoder.ts";
+export { Generator, type GeneratorOptions, generate, type StreamedStep } from "./generator.ts";
+export { argmax, distribution, type SamplingOptions, sampleToken } from "./sampling.ts";
+export { compileStep, type StepKind, type StepOptions, type StepProgram } from "./step-graph.ts";

@@ -1,0 +1,101 @@
+import { buildModel } from "@caramba/model";
+import { compile, constant, ReferenceBackend, reshape } from "@caramba/tensor";
+import { expect, test } from "vitest";
+import { Decoder } from "./decoder.ts";
+
+const backend = new ReferenceBackend();
+const attentions = {
+  standard: { mode: "standard" as const },
+  gqa: { mode: "gqa" as const, nKvHeads: 2 },
+  window: { mode: "gqa" as const, nKvHeads: 2, localWindow: 3 },
+  decoupled: { mode: "decoupled" as const, nKvHeads: 2, semDim: 8, geoDim: 16, attnDim: 8, decoupledGate: true },
+};
+
+const tiny = (attention: object) =>
+  buildModel(
+    {
+      embedder: { type: "token", vocabSize: 11, dModel: 16 },
+      tiedEmbeddings: true,
+      topology: {
+        type: "StackedTopology",
+        layers: [
+          {
+            type: "NestedTopology",
+            repeat: 2,
+            layers: [
+              {
+                type: "ResidualTopology",
+                layers: [
+                  { type: "RMSNormLayer", dModel: 16 },
+                  { type: "AttentionLayer", dModel: 16, nHeads: 4, ...attention },
+                ],
+              },
+            ],
+          },
+          { type: "RMSNormLayer", dModel: 16 },
+        ],
+      },
+    },
+    { seed: 3 },
+  );
+
+/** Logits of every position without a cache. */
+async function uncached(model: ReturnType<typeof tiny>, ids: number[]): Promise<Float32Array> {
+  const tokens = reshape(constant(Int32Array.from(ids), [ids.length]), [1, ids.length]);
+  const program = await compile({ outputs: { logits: model.forward(tokens) } }, { backend });
+  const { logits } = await program.read();
+  return logits as Float32Array;
+}
+
+for (const [name, attention] of Object.entries(attentions))
+  test(`cached output equals uncached: ${name}`, async () => {
+    const model = tiny(attention);
+    const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+    const expected = await uncached(model, ids);
+    const decoder = await Decoder.open(model, { backend, storage: "fp32" });
+    const feed = (part: number[]) => decoder.feed(Int32Array.from(part));
+    // Prefill, single steps, and several tokens appended to a cache that is not empty.
+    for (const [from, to] of [
+      [0, 3],
+      [3, 4],
+      [4, 7],
+      [7, 8],
+      [8, 10],
+    ] as const) {
+      const logits = await feed(ids.slice(from, to));
+      logits.forEach((v, i) => {
+        expect(v).toBeCloseTo(expected[(to - 1) * 11 + i] as number, 5);
+      });
+    }
+    expect(decoder.length).toBe(10);
+  });
+
+test("a truncated cache decodes like a fresh one", async () => {
+  const model = tiny(attentions.decoupled);
+  const fresh = await Decoder.open(model, { backend, storage: "fp32" });
+  const used = await Decoder.open(model, { backend, storage: "fp32" });
+  await fresh.feed(Int32Array.of(1, 2, 3));
+  await used.feed(Int32Array.of(1, 2, 3, 7, 8));
+  used.rollback(2);
+  expect(await used.feed(Int32Array.of(4))).toEqual(await fresh.feed(Int32Array.of(4)));
+});
+
+test("an fp16 cache takes half the bytes and stays close", async () => {
+  const model = tiny(attentions.gqa);
+  const run = async (storage: "fp32" | "fp16") => {
+    const decoder = await Decoder.open(model, { backend, storage });
+    await decoder.feed(Int32Array.of(1, 2, 3));
+    return { logits: await decoder.feed(Int32Array.of(4)), bytes: decoder.cache.bytes };
+  };
+  const [full, half] = [await run("fp32"), await run("fp16")];
+  expect(half.bytes * 2).toBe(full.bytes);
+  half.logits.forEach((v, i) => {
+    expect(Math.abs(v - (full.logits[i] as number))).toBeLessThan(2e-3);
+  });
+  expect(half.logits).not.toEqual(full.logits);
+});
+
+test("ids outside the vocabulary are refused", async () => {
+  const decoder = await Decoder.open(tiny(attentions.gqa), { backend });
+  await expect(decoder.feed(Int32Array.of(11))).rejects.toThrow(/token id 11.*vocabulary of 11/);
+});

@@ -1,0 +1,157 @@
+// A Decoder feeds tokens to a model and keeps its cache: prefill, then one token at a time, with rollback. It knows
+// nothing of sampling. Weights are the model's own buffers, so a model can be trained and decoded without copies.
+import { ModelCache } from "@caramba/kvcache";
+import { attentionLayers, type Model } from "@caramba/model";
+import { type Backend, CarambaError, type DeviceBuffer, defaultBackend } from "@caramba/tensor";
+import { compileStep, type StepKind, type StepProgram } from "./step-graph.ts";
+
+/** How a Decoder is set up. */
+export interface DecoderOptions {
+  /** Default: the default backend. */
+  readonly backend?: Backend;
+  /** Sequences decoded side by side, all of one length; default 1. */
+  readonly batchSize?: number;
+  /** Most positions of a sequence; default 2048. */
+  readonly maxSeqLen?: number;
+  /** Storage of cached keys and values; default fp16. */
+  readonly storage?: "fp32" | "fp16";
+}
+
+/** Cached inference of one model. */
+export class Decoder {
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly batchSize: number;
+  readonly vocabSize: number;
+  readonly cache: ModelCache;
+  readonly #storage: "fp32" | "fp16";
+  readonly #steps = new Map<StepKind, StepProgram>();
+  /** Outputs of a decode step, which has fixed shapes: written over and over. */
+  #decodeInto: Record<string, DeviceBuffer> | undefined;
+
+  private constructor(model: Model, backend: Backend, options: DecoderOptions) {
+    const { vocabSize } = model;
+    if (vocabSize === null)
+      throw new CarambaError("a model without token embedder cannot generate text", {
+        code: "model",
+        remedy: "give the model an embedder of type token",
+      });
+    this.model = model;
+    this.backend = backend;
+    this.vocabSize = vocabSize;
+    this.batchSize = options.batchSize ?? 1;
+    this.#storage = options.storage ?? "fp16";
+    const layers = attentionLayers(model).map(({ layer }) => layer.cacheParts);
+    this.cache = new ModelCache(layers, {
+      backend,
+      batchSize: this.batchSize,
+      maxLength: options.maxSeqLen ?? 2048,
+      storage: this.#storage,
+    });
+  }
+
+  /** Opens a decoder on a backend. */
+  static async open(model: Model, options: DecoderOptions = {}): Promise<Decoder> {
+    return new Decoder(model, options.backend ?? (await defaultBackend()), options);
+  }
+
+  /** Positions in the cache. */
+  get length(): number {
+    return this.cache.length;
+  }
+
+  /**
+   * Feeds the same number of tokens to every sequence and returns logits after the last: tokens [B * T] row by row ->
+   * [B * V]. Continues after what is cached.
+   */
+  async feed(tokens: Int32Array): Promise<Float32Array> {
+    const t = tokens.length / this.batchSize;
+    if (!Number.isInteger(t) || t < 1)
+      throw new CarambaError(`${tokens.length} tokens do not fill ${this.batchSize} sequences`, {
+        code: "prompt",
+        remedy: "give each sequence the same number of tokens, at least one",
+      });
+    for (const id of tokens)
+      if (id < 0 || id >= this.vocabSize)
+        throw new CarambaError(`token id ${id} is outside the vocabulary of ${this.vocabSize}`, {
+          code: "token-id",
+          remedy: "encode the prompt with the model's own tokenizer",
+        });
+    const start = this.cache.length;
+    this.cache.reserve(start + t);
+    const kind: StepKind = start === 0 ? "prefill" : t === 1 ? "decode" : "append";
+    const { program, past, fresh } = await this.#step(kind);
+    const feeds: Record<string, DeviceBuffer | Int32Array | { data: Int32Array; shape: number[] }> = {
+      tokens: { data: tokens, shape: [this.batchSize, t] },
+      positions: Int32Array.from({ length: t }, (_, i) => start + i),
+    };
+    past.forEach((names, i) => {
+      const parts = [...(this.cache.layers[i]?.values() ?? [])];
+      names.forEach((name, j) => {
+        const part = parts[j];
+        if (part) feeds[name] = part.view();
+      });
+    });
+    const into = kind === "decode" ? this.#into(fresh) : undefined;
+    const outputs = await program.run(feeds, into ? { into } : {});
+    this.cache.append(fresh.map((names) => names.map((name) => outputs[name] as DeviceBuffer)));
+    const logits = (await this.backend.read(outputs["logits"] as DeviceBuffer)) as Float32Array;
+    if (!into) for (const buffer of Object.values(outputs)) this.backend.dispose(buffer);
+    return logits;
+  }
+
+  /** Compiles the sessions of prefill and decode now instead of at first use. */
+  async warm(): Promise<void> {
+    await this.#step("prefill");
+    await this.#step("decode");
+  }
+
+  /** Forgets the last n positions. */
+  rollback(n: number): void {
+    this.cache.truncate(this.cache.length - n);
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    this.cache.truncate(0);
+  }
+
+  /** Frees sessions and cache; the model's weights stay. */
+  dispose(): void {
+    for (const { program } of this.#steps.values()) program.dispose();
+    this.#steps.clear();
+    this.cache.dispose();
+    for (const buffer of Object.values(this.#decodeInto ?? {})) this.backend.dispose(buffer);
+    this.#decodeInto = undefined;
+  }
+
+  #into(fresh: readonly (readonly string[])[]): Record<string, DeviceBuffer> {
+    if (!this.#decodeInto) {
+      const into: Record<string, DeviceBuffer> = {
+        logits: this.backend.alloc([this.batchSize, this.vocabSize], "float32"),
+      };
+      fresh.forEach((names, i) => {
+        const parts = [...(this.cache.layers[i]?.values() ?? [])];
+        names.forEach((name, j) => {
+          const part = parts[j];
+          if (part) into[name] = this.backend.alloc([1, part.heads, part.width], part.dtype);
+        });
+      });
+      this.#decodeInto = into;
+    }
+    return this.#decodeInto;
+  }
+
+  async #step(kind: StepKind): Promise<StepProgram> {
+    let step = this.#steps.get(kind);
+    if (!step) {
+      step = await compileStep(this.model, kind, {
+        backend: this.backend,
+        batchSize: this.batchSize,
+        storage: this.#storage,
+      });
+      this.#steps.set(kind, step);
+    }
+    return step;
+  }
+}

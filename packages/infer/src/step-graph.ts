@@ -1,0 +1,64 @@
+// The graphs of cached inference. One forward pass over T new tokens with P cached positions is one session: it reads
+// the past in place and returns logits of the last token and the new cache rows, which the host appends. P stays
+// symbolic, so that one decode session serves a cache of any length; T is 1 when decoding and symbolic otherwise.
+import type { CachedModule } from "@caramba/layers";
+import type { Model } from "@caramba/model";
+import { type Backend, cast, compile, type Dim, input, type Program, reshape, sym, type Tensor } from "@caramba/tensor";
+
+/** Prefill has no past; append and decode have one. */
+export type StepKind = "prefill" | "append" | "decode";
+
+/** A compiled forward pass over new tokens. */
+export interface StepProgram {
+  readonly program: Program;
+  /** Names of the past's inputs per layer, in cache order; empty for prefill. */
+  readonly past: readonly (readonly string[])[];
+  /** Names of the new rows' outputs per layer, in cache order. */
+  readonly fresh: readonly (readonly string[])[];
+}
+
+/** What a step graph depends on. */
+export interface StepOptions {
+  readonly backend: Backend;
+  readonly batchSize: number;
+  readonly storage: "fp32" | "fp16";
+}
+
+/** Builds and compiles one kind of step. Logits come out as [B, V]. */
+export async function compileStep(model: Model, kind: StepKind, options: StepOptions): Promise<StepProgram> {
+  const { backend, batchSize, storage } = options;
+  const t: Dim = kind === "decode" ? 1 : sym("T");
+  const p = sym("P");
+  const dtype = storage === "fp16" ? "float16" : "float32";
+  const outputs: Record<string, Tensor> = {};
+  const past: string[][] = [];
+  const fresh: string[][] = [];
+  const cache = (_path: string, layer: CachedModule) => {
+    const index = fresh.length;
+    const names = layer.cacheParts.map((part) => `${index}.${part.name}`);
+    fresh.push(names.map((name) => `new.${name}`));
+    if (kind !== "prefill") past.push(names.map((name) => `past.${name}`));
+    const stored = layer.cacheParts.map((part, i) =>
+      kind === "prefill" ? null : input(`past.${names[i]}`, [p, batchSize * part.heads, part.width], dtype),
+    );
+    return {
+      past: stored[0] && stored[1] ? { k: stored[0], v: stored[1] } : null,
+      append: (...rows: Tensor[]) => {
+        rows.forEach((row, i) => {
+          outputs[`new.${names[i]}`] = cast(row, dtype);
+        });
+      },
+    };
+  };
+  const logits = model.forward(input("tokens", [batchSize, t], "int32"), {
+    positions: input("positions", [t], "int32"),
+    cache,
+    lastOnly: true,
+  });
+  const vocabulary = logits.shape[2] as number;
+  const program = await compile(
+    { outputs: { logits: reshape(logits, [batchSize, vocabulary]), ...outputs } },
+    { backend },
+  );
+  return { program, past, fresh };
+}
