@@ -8,7 +8,7 @@ const CHECKS = {
   lint: "biome check .",
   layers: "turbo boundaries",
   imports: "node tools/check-imports.mjs",
-  unused: "knip",
+  unused: "knip --no-config-hints",
   types: "tsc -p tsconfig.check.json",
   packages: "turbo run lint:pkg --continue",
 };
