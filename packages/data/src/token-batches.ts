@@ -30,7 +30,7 @@ export interface TokenBatchesOptions {
 export class TokenBatches {
   readonly blockSize: number;
   readonly batchSize: number;
-  /** Windows that each epoch visits; at most one window's worth of tokens per epoch is left out by the offset. */
+  /** Windows that each epoch visits; an epoch leaves out fewer than two windows' worth of tokens, other ones each time. */
   readonly windowsPerEpoch: number;
   readonly #source: TokenSource;
   readonly #range: TokenRange;
@@ -59,9 +59,9 @@ export class TokenBatches {
     // A window's inputs need blockSize tokens; one more is the last target.
     const usable = range.end - range.start - 1;
     const whole = Math.floor(usable / blockSize);
-    // Room for every offset below blockSize costs up to one window, which the next epoch cuts in.
+    // Leaves at least blockSize offsets to choose from; every token is in reach of some.
     this.windowsPerEpoch = this.#shuffle ? Math.max(1, Math.floor((usable - blockSize + 1) / blockSize)) : whole;
-    this.#maxOffset = this.#shuffle ? Math.min(blockSize - 1, usable - this.windowsPerEpoch * blockSize) : 0;
+    this.#maxOffset = this.#shuffle ? usable - this.windowsPerEpoch * blockSize : 0;
   }
 
   /** The batch of a step (0, 1, 2, ...), the same whenever and in whatever order it is asked for. */
