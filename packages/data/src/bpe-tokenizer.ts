@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { writeFileDurably } from "./durable-file.ts";
 import { Heap } from "./heap.ts";
 import { IntBuffer } from "./int-buffer.ts";
-import { forEachWord } from "./pre-tokenize.ts";
+import { forEachWord, ownCopy } from "./pre-tokenize.ts";
 import { byteStreamDecoder, decodeBytes } from "./token-bytes.ts";
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { tokenizerJson } from "./tokenizer-json.ts";
@@ -96,8 +96,7 @@ export class BpeTokenizer implements Tokenizer {
         ids = this.#merge(this.#utf8.encode(word));
         if (word.length <= MAX_CACHED_LENGTH) {
           if (this.#words.size >= MAX_CACHED_WORDS) this.#words.clear();
-          // A word is a slice of its text and would keep all of it alive; the join makes a copy.
-          this.#words.set(word.split("").join(""), ids);
+          this.#words.set(ownCopy(word), ids);
         }
       }
       out.append(ids);

@@ -8,7 +8,7 @@ import { CarambaError } from "@caramba/tensor";
 import { BpeTokenizer } from "./bpe-tokenizer.ts";
 import { ALPHABET } from "./byte-alphabet.ts";
 import { Heap } from "./heap.ts";
-import { forEachWord } from "./pre-tokenize.ts";
+import { forEachWord, ownCopy } from "./pre-tokenize.ts";
 import { endOfText } from "./tokenizer-json.ts";
 
 export interface TrainBpeOptions {
@@ -45,7 +45,9 @@ export async function trainBpe(
   for await (const item of texts) {
     options.signal?.throwIfAborted();
     forEachWord(typeof item === "string" ? item : item.text, (word) => {
-      counts.set(word, (counts.get(word) ?? 0) + 1);
+      const count = counts.get(word);
+      if (count === undefined) counts.set(ownCopy(word), 1);
+      else counts.set(word, count + 1);
     });
   }
   if (counts.size === 0) {

@@ -79,6 +79,8 @@ describe("packages", () => {
     putPackage(`${root}/a`, "a", "1.10.0", {
       "README.md": "new\n",
       "copy.md": "new\n",
+      "esm.d.ts": `export declare function one(): void;\n${"export declare const a: number;\n".repeat(9)}`,
+      "cjs.d.ts": `export declare function two(): void;\n${"export declare const a: number;\n".repeat(9)}`,
       "LICENSE.md": "licence\n",
       "CHANGELOG.md": "changes\n",
       "min.d.ts": `${"x".repeat(3000)}\n`,
@@ -93,8 +95,10 @@ describe("packages", () => {
     symlinkSync(join(folder, "outside"), join(folder, root, "c"), "dir");
     symlinkSync(join(folder, "outside/secret.md"), join(folder, root, "a", "link.md"));
     const { manifest } = await collectText({ inputs: [join(folder, root)] });
-    expect(manifest.files).toHaveLength(1);
-    expect(manifest.files[0]?.name).toMatch(/^a@1\.10\.0\/(README|copy)\.md$/);
+    const names = manifest.files.map(({ name }) => name).sort();
+    expect(names).toHaveLength(2);
+    expect(names[0]).toMatch(/^a@1\.10\.0\/(README|copy)\.md$/);
+    expect(names[1]).toMatch(/^a@1\.10\.0\/(esm|cjs)\.d\.ts$/);
     expect(manifest.skipped).toEqual({
       "symbolic link": 1,
       "package for one platform": 1,
@@ -105,7 +109,7 @@ describe("packages", () => {
       empty: 1,
       "too large": 1,
       "not UTF-8": 1,
-      "repeated content": 1,
+      "copy or near copy": 2,
     });
   });
 

@@ -8,6 +8,7 @@ import { CarambaError } from "@caramba/tensor";
 import type { Corpus, CorpusFile, TextDocument } from "./documents.ts";
 import { fileError } from "./durable-file.ts";
 import { type FoundFile, findTextFiles } from "./find-text-files.ts";
+import { NearCopies } from "./near-copies.ts";
 import { safeCut } from "./pre-tokenize.ts";
 
 export interface CollectTextOptions {
@@ -33,7 +34,7 @@ interface Chosen extends CorpusFile {
 
 /**
  * Collects text. Reads every chosen file once to hash and judge it; documents are read again when asked for.
- * From folders are left out: repeated contents, files that are too large, not UTF-8, hold NUL or lines over 2000
+ * From folders are left out: copies and near copies, files that are too large, not UTF-8, hold NUL or lines over 2000
  * characters (minified), licences and change logs, and what findTextFiles leaves out; the manifest counts them.
  * Errors: CarambaError `missing-file`, `file`, `not-text` (a named file that is not UTF-8), `empty-corpus`.
  */
@@ -57,6 +58,7 @@ export async function collectText(options: CollectTextOptions): Promise<Corpus> 
   const files: Chosen[] = [];
   const seen = new Set<string>();
   let bytes = 0;
+  const copies = new NearCopies();
   let full = false;
   for (const file of keyed) {
     if (full || bytes >= maxBytes) break;
@@ -64,13 +66,13 @@ export async function collectText(options: CollectTextOptions): Promise<Corpus> 
     const room = maxBytes - bytes;
     const taken = file.named
       ? await takeNamed(file, room)
-      : await takeFound(file, room, options.maxFileBytes ?? 262144);
+      : await takeFound(file, room, options.maxFileBytes ?? 262144, copies);
     if (typeof taken === "string") {
       skip(taken);
       continue;
     }
     full = taken.cut;
-    if (seen.has(taken.sha256)) skip("repeated content");
+    if (seen.has(taken.sha256)) skip("copy or near copy");
     else if (taken.bytes > 0) {
       seen.add(taken.sha256);
       files.push(taken);
@@ -109,7 +111,12 @@ function statOf(path: string): Stats {
 }
 
 /** The file, or why it is left out. */
-async function takeFound(file: FoundFile, room: number, maxFileBytes: number): Promise<Chosen | string> {
+async function takeFound(
+  file: FoundFile,
+  room: number,
+  maxFileBytes: number,
+  copies: NearCopies,
+): Promise<Chosen | string> {
   if (/^(licen[cs]e|changelog|changes|history|third.?party|notice)/i.test(basename(file.path))) {
     return "licence or change log";
   }
@@ -129,6 +136,7 @@ async function takeFound(file: FoundFile, room: number, maxFileBytes: number): P
   if (text.includes("\0")) return "binary";
   if (text.trim() === "") return "empty";
   if (text.split("\n").some((line) => line.length > MAX_LINE)) return "overlong line";
+  if (copies.check(text)) return "copy or near copy";
   const end = data.length <= room ? data.length : data.lastIndexOf(0x0a, room - 1) + 1;
   const sha256 = createHash("sha256").update(data.subarray(0, end)).digest("hex");
   return { ...file, bytes: end, sha256, cut: end < data.length };

@@ -1,5 +1,5 @@
 // Files that are whole or not there: written under a temporary name in the same folder, synced, renamed.
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CarambaError } from "@caramba/tensor";
 
@@ -33,6 +33,7 @@ export class DurableFile {
     const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${Date.now().toString(36)}.tmp`);
     try {
       await mkdir(dirname(path), { recursive: true });
+      await removeOrphans(path);
       return new DurableFile(path, temporary, await open(temporary, "wx"), write);
     } catch (error) {
       throw fileError("write", path, error);
@@ -69,6 +70,25 @@ export class DurableFile {
     if (this.#open) await this.#handle.close().catch(() => undefined);
     this.#open = false;
     await rm(this.#temporary, { force: true });
+  }
+}
+
+/** Removes temporary files of the same name whose process was killed. */
+async function removeOrphans(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !name.endsWith(".tmp")) continue;
+    const pid = Number(name.slice(prefix.length).split(".")[0]);
+    if (Number.isInteger(pid) && pid > 0 && !isAlive(pid)) await rm(join(dirname(path), name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: unknown }).code !== "ESRCH";
   }
 }
 

@@ -133,6 +133,13 @@ describe("writing", () => {
     expect(readFileSync(path, "utf8")).toBe("old");
   });
 
+  it("clears away what a killed process left, and nothing of a living one", async () => {
+    for (const pid of [2 ** 30, process.pid]) writeFileSync(join(folder, `.a.npy.${pid}.x.tmp`), "");
+    const writer = await NpyWriter.create(join(folder, "a.npy"));
+    await writer.close();
+    expect(readdirSync(folder).sort()).toEqual([`.a.npy.${process.pid}.x.tmp`, "a.npy"]);
+  });
+
   it("keeps the old file when the disk is full", async () => {
     const path = join(folder, "a.npy");
     writeFileSync(path, "old");

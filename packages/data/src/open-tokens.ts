@@ -10,7 +10,7 @@ import { MemoryTokens, type TokenSource } from "./token-source.ts";
 
 /**
  * Opens token ids. A relative path is looked for in the working directory, then in ./data.
- * `.tokens` and `.txt` hold integers separated by white space; anything else must be .npy by content.
+ * `.tokens` and `.txt` hold integers separated by white space, and are held in memory; anything else must be .npy by content.
  * Errors: CarambaError `missing-file`, `token-file`, and those of NpyTokens.
  */
 export function openTokens(path: string): TokenSource {
@@ -38,7 +38,7 @@ function findFile(path: string): string {
 
 function firstBytes(path: string): Uint8Array {
   const bytes = new Uint8Array(6);
-  chunksOf(path, bytes).next();
+  for (const chunk of chunksOf(path, bytes)) return chunk;
   return bytes;
 }
 

@@ -21,6 +21,11 @@ export function forEachWord(text: string, visit: (word: string) => void): void {
   }
 }
 
+/** A copy of a word, for keeping: the word itself is a view into its text and would keep all of that alive. */
+export function ownCopy(word: string): string {
+  return word.split("").join("");
+}
+
 // Text is matched in blocks, so that the garbage of one regular expression stays bounded.
 const BLOCK = 1 << 20;
 

@@ -45,6 +45,7 @@ export class TokenBatches {
     const { source, blockSize, batchSize } = options;
     const range = options.range ?? { start: 0, end: source.length };
     if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize ${batchSize}`);
+    if (!Number.isSafeInteger(options.seed)) throw new RangeError(`seed ${options.seed}`);
     if (range.start < 0 || range.end > source.length) {
       throw new RangeError(`range ${range.start} to ${range.end} of ${source.length} tokens`);
     }
