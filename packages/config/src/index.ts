@@ -22,6 +22,7 @@ export {
   type PerplexityBenchmarkConfig,
   type SuiteBenchmarkConfig,
 } from "./benchmark.ts";
+export { type DescribeOptions, describeModel, describePlan, describeTopology, runTokens } from "./describe.ts";
 export { ConfigError, type ConfigIssue, formatPath, type IssueCode } from "./error.ts";
 export {
   type ChoiceLogprobCase,
@@ -109,6 +110,7 @@ export {
   type TargetData,
   type TargetTrainer,
 } from "./plan.ts";
+export { presets } from "./presets/index.ts";
 export type { ExpectedValue, RunMode } from "./run.ts";
 export { formatShape, inferShapes, type NodeShape, type Shape, type ShapeDim, type ShapeInference } from "./shapes.ts";
 export {
