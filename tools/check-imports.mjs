@@ -121,7 +121,7 @@ export function violations(packages, files) {
 }
 
 /** Reads the workspace below `root`: its packages and the text of their source files. */
-function readWorkspace(root) {
+export function readWorkspace(root) {
   const json = (path) => JSON.parse(readFileSync(join(root, path), "utf8").replace(/^\s*\/\/.*$/gm, ""));
   const dirs = readdirSync(join(root, "packages")).map((name) => `packages/${name}`);
   const packages = [...dirs, "examples", "benchmarks"].map((dir) => {

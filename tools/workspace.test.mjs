@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { readWorkspace } from "./check-imports.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path) => readFileSync(root + path, "utf8");
@@ -35,6 +36,13 @@ describe.each(names)("%s", (name) => {
     for (const { path } of JSON.parse(text).references ?? [])
       expect(Object.keys(manifest.dependencies ?? {})).toContain(`@caramba/${path.replace("../", "")}`);
   });
+});
+
+it("makes paths from URLs by fileURLToPath, which a space in the path survives", () => {
+  const { files } = readWorkspace(root);
+  expect(files.size).toBeGreaterThan(100);
+  const wrong = [...files].filter(([, text]) => /import\.meta\.url\)\.pathname/.test(text));
+  expect(wrong.map(([path]) => path)).toEqual([]);
 });
 
 it("records no address in the lockfile", () => {

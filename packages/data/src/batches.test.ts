@@ -1,4 +1,5 @@
 // Splits, training batches and evaluation windows, against what they are defined to be.
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { evalWindows, readWindows } from "./eval-windows.ts";
@@ -222,7 +223,7 @@ describe("NpyDataset", () => {
 
   it("says when the file is missing or too short", () => {
     expect(() => buildTokenDataset({ path: "absent.npy", blockSize: 8 })).toThrow(/no such token file/);
-    const fixture = new URL("../../../fixtures/data/good-i4.npy", import.meta.url).pathname;
+    const fixture = fileURLToPath(new URL("../../../fixtures/data/good-i4.npy", import.meta.url));
     expect(() => buildTokenDataset({ path: fixture, blockSize: 8 })).toThrow(
       /has 7 tokens, too short for block_size 8/,
     );

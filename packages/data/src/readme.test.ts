@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, it, vi } from "vitest";
 import * as data from "./index.ts";
 
@@ -15,7 +16,7 @@ it("the example of the README runs", async () => {
     const body = example
       .replace(/import (\{[^}]*\}) from "@caramba\/data";/, "const $1 = data;")
       .replaceAll('"quick/', `"${folder}/quick/`)
-      .replace('"node_modules"', JSON.stringify(new URL("../../../node_modules", import.meta.url).pathname));
+      .replace('"node_modules"', JSON.stringify(fileURLToPath(new URL("../../../node_modules", import.meta.url))));
     // biome-ignore lint/security/noGlobalEval: the text is our own README.
     await eval(`(async (data) => {${body}})`)(data);
     expect(log.mock.calls[0]?.[0]).toMatch(/^\d+ tokens, \d+ windows per epoch, 10 to evaluate on$/);

@@ -2,21 +2,31 @@
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import roundings from "../../../fixtures/loader/bf16.expected.json" with { type: "json" };
-import dtypesExpected from "../../../fixtures/loader/dtypes.expected.json" with { type: "json" };
 import { memorySource } from "./random-access.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
 
-const fixture = fileURLToPath(new URL("../../../fixtures/loader/dtypes.safetensors", import.meta.url));
+const fixtureOf = (name: string): string => fileURLToPath(new URL(`../../../fixtures/loader/${name}`, import.meta.url));
+const fixture = fixtureOf("dtypes.safetensors");
+const dtypesExpected: {
+  shapes: Record<string, number[]>;
+  float32: Record<string, (number | string)[]>;
+  integers: Record<string, string[]>;
+} = JSON.parse(await readFile(fixtureOf("dtypes.expected.json"), "utf8"));
+const roundings: { float32: number[]; bf16: number[] } = JSON.parse(
+  await readFile(fixtureOf("bf16.expected.json"), "utf8"),
+);
 const folder = await mkdtemp(join(tmpdir(), "caramba-loader-"));
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("a file from Python", () => {
-  const { shapes, float32, integers } = dtypesExpected;
+  const { shapes, float32, integers } = fixtureJson<{
+    shapes: Record<string, number[]>;
+    float32: Record<string, (number | string)[]>;
+    integers: Record<string, string[]>;
+  }>("dtypes.expected.json");
 
   it("has the tensors, shapes and metadata that were written", async () => {
     const file = await SafetensorsFile.open(fixture);
@@ -46,6 +56,7 @@ describe("a file from Python", () => {
 });
 
 it("rounds float32 to bfloat16 as ml_dtypes does", () => {
+  const roundings = fixtureJson<{ float32: number[]; bf16: number[] }>("bf16.expected.json");
   const values = new Float32Array(Uint32Array.from(roundings.float32).buffer);
   expect([...f32ToBf16(values)]).toEqual(roundings.bf16);
   const nan = new Float32Array(Uint32Array.of(0x7f800001, 0xffffffff).buffer);

@@ -1,13 +1,14 @@
 // For tests: saves one checkpoint after another until it is killed. Prints each step that is saved.
 // Arguments: folder, first step. Runs the package from its source, as the tests do.
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { createViteServer } from "vitest/node";
 
 const [folder, first] = process.argv.slice(2);
 const conditions = ["@caramba/source", "module", "node", "import", "default"];
 const server = await createViteServer({
   configFile: false,
-  root: new URL("..", import.meta.url).pathname,
+  root: fileURLToPath(new URL("..", import.meta.url)),
   logLevel: "error",
   resolve: { conditions },
   ssr: { resolve: { conditions } },
