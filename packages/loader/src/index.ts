@@ -21,6 +21,9 @@ export {
   saveCheckpoint,
 } from "./checkpoint-folder.ts";
 export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
+export { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
+export { type ExportDType, type HfLlama, openHfLlama, writeHfLlama } from "./hf-llama.ts";
+export { llamaTensors, type TensorPair } from "./hf-names.ts";
 export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 export {
   f32ToBf16,
@@ -35,3 +38,4 @@ export type { TensorInfo } from "./safetensors-header.ts";
 export { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
 export { type DeferredTensor, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors-write.ts";
 export type { Json } from "./strict-json.ts";
+export { restore, tensorsOf } from "./variables.ts";

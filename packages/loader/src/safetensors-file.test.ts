@@ -3,21 +3,13 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
 import { memorySource } from "./random-access.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
 
-const fixtureOf = (name: string): string => fileURLToPath(new URL(`../../../fixtures/loader/${name}`, import.meta.url));
-const fixture = fixtureOf("dtypes.safetensors");
-const dtypesExpected: {
-  shapes: Record<string, number[]>;
-  float32: Record<string, (number | string)[]>;
-  integers: Record<string, string[]>;
-} = JSON.parse(await readFile(fixtureOf("dtypes.expected.json"), "utf8"));
-const roundings: { float32: number[]; bf16: number[] } = JSON.parse(
-  await readFile(fixtureOf("bf16.expected.json"), "utf8"),
-);
+const fixture = fixturePath("dtypes.safetensors");
 const folder = await mkdtemp(join(tmpdir(), "caramba-loader-"));
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -1,12 +1,12 @@
 import { cp, link, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import { fixturePath } from "../test-support/fixture.ts";
 import { openSafetensors } from "./safetensors-index.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
 
-const sharded = fileURLToPath(new URL("../../../fixtures/loader/llama-untied-sharded", import.meta.url));
+const sharded = fixturePath("llama-untied-sharded");
 const indexName = "model.safetensors.index.json";
 const root = await mkdtemp(join(tmpdir(), "caramba-index-"));
 afterAll(() => rm(root, { recursive: true }));

@@ -1,0 +1,183 @@
+// A Hugging Face Llama folder (config.json and safetensors, single or sharded) as a Caramba model, tensor by tensor,
+// and a Caramba model as such a folder.
+import { access, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { ModelConfig } from "@caramba/config";
+import { CarambaError, f32ToF16 } from "@caramba/tensor";
+import { list } from "./checkpoint.ts";
+import { writeTextDurably } from "./durable-file.ts";
+import { carambaToHfLlama, hfLlamaToCaramba } from "./hf-config.ts";
+import { llamaTensors, type TensorPair, transposeMatrix } from "./hf-names.ts";
+import { readTextFile } from "./random-access.ts";
+import { f32ToBf16 } from "./safetensors-dtype.ts";
+import { missingTensor, type TensorSource } from "./safetensors-file.ts";
+import { quote } from "./safetensors-header.ts";
+import { openSafetensors } from "./safetensors-index.ts";
+import { type DeferredTensor, writeSafetensors } from "./safetensors-write.ts";
+import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
+
+const maxConfigBytes = 16 << 20;
+
+/** An open Llama folder: names and shapes are Caramba's, checked against the files; weights are read when asked for. */
+export interface HfLlama {
+  readonly folder: string;
+  readonly config: ModelConfig;
+  /** Parameters by Caramba path. */
+  readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  /** Keys of config.json and tensors that were not used because they do not change what the model computes. */
+  readonly ignored: { readonly keys: readonly string[]; readonly tensors: readonly string[] };
+  /** Values of one parameter in Caramba's layout, as float32. @throws CarambaError as `TensorSource.readFloat32`. */
+  read(path: string): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a folder with config.json and model.safetensors or model.safetensors.index.json.
+ * @throws CarambaError `missing-file`, `bad-config`, `unsupported-model`; `checkpoint-mismatch` with the names of tensors
+ * that are missing, unexpected or of another shape; as `openSafetensors`.
+ */
+export async function openHfLlama(folder: string): Promise<HfLlama> {
+  const configPath = join(folder, "config.json");
+  const { model, ignored } = hfLlamaToCaramba(
+    parseConfig(await readTextFile(configPath, maxConfigBytes), configPath),
+    configPath,
+  );
+  const source = await openSafetensors(await findWeights(folder));
+  try {
+    const { pairs, unused } = match(model, source);
+    return {
+      folder,
+      config: model,
+      parameters: new Map([...pairs.values()].map(({ ours, shape }) => [ours, { shape }])),
+      ignored: { keys: ignored, tensors: unused },
+      async read(path) {
+        const pair = pairs.get(path);
+        if (!pair) throw missingTensor(folder, path, [...pairs.keys()]);
+        const data = await source.readFloat32(pair.theirs);
+        const [rows = 1, columns = 1] = source.info(pair.theirs).shape;
+        return pair.transposed ? transposeMatrix(data, rows, columns) : data;
+      },
+      close: () => source.close(),
+    };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** Number format of exported weights. */
+export type ExportDType = "float32" | "bfloat16" | "float16";
+
+/**
+ * Writes config.json and model.safetensors into `folder` (created if need be) such that transformers loads them.
+ * @param read gives the values of a parameter by Caramba path; called once for each, in turn.
+ * @throws CarambaError `not-a-llama`, `unsupported-model`, `invalid-tensor`; as `writeSafetensors`.
+ */
+export async function writeHfLlama(
+  folder: string,
+  model: ModelConfig,
+  read: (path: string) => Float32Array | Promise<Float32Array>,
+  options: { readonly dtype?: ExportDType } = {},
+): Promise<void> {
+  const dtype = options.dtype ?? "float32";
+  const config = carambaToHfLlama(model, dtype);
+  const tensors = Object.fromEntries(llamaTensors(model).map((pair) => [pair.theirs, exported(pair, dtype, read)]));
+  await mkdir(folder, { recursive: true });
+  await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
+  await writeTextDurably(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+function exported(
+  { ours, shape, transposed }: TensorPair,
+  dtype: ExportDType,
+  read: (path: string) => Float32Array | Promise<Float32Array>,
+): DeferredTensor {
+  const encode = {
+    float32: { dtype: "F32", convert: (values: Float32Array) => values },
+    bfloat16: { dtype: "BF16", convert: f32ToBf16 },
+    float16: { dtype: "F16", convert: f32ToF16 },
+  } as const;
+  const { dtype: stored, convert } = encode[dtype];
+  return {
+    dtype: stored,
+    shape: transposed ? shape.toReversed() : shape,
+    async load() {
+      const values = await read(ours);
+      const [rows = 1, columns = 1] = shape;
+      if (transposed && values.length !== rows * columns) {
+        throw new CarambaError(`${ours}: shape [${shape.join(", ")}] does not fit ${values.length} values`, {
+          code: "invalid-tensor",
+          remedy: "This is an error of the calling program: give each parameter its own values.",
+        });
+      }
+      return convert(transposed ? transposeMatrix(values, rows, columns) : values);
+    },
+  };
+}
+
+function parseConfig(text: string, path: string): Json {
+  try {
+    return parseStrictJson(text);
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw new CarambaError(`${path}: ${cause.message}`, {
+      code: "bad-config",
+      remedy: "The file is damaged or of another kind; obtain it again.",
+      cause,
+    });
+  }
+}
+
+async function findWeights(folder: string): Promise<string> {
+  for (const name of ["model.safetensors", "model.safetensors.index.json"]) {
+    const path = join(folder, name);
+    const found = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
+  }
+  throw new CarambaError(`${folder}: neither model.safetensors nor model.safetensors.index.json is there`, {
+    code: "missing-file",
+    remedy: "Download the safetensors files of the model; PyTorch .bin files are not read.",
+  });
+}
+
+function match(model: ModelConfig, source: TensorSource): { pairs: Map<string, TensorPair>; unused: string[] } {
+  const bare = !source.has("model.embed_tokens.weight") && source.has("embed_tokens.weight");
+  const table = llamaTensors(model, bare ? "" : "model.").map((pair): TensorPair => {
+    // An untied model without a head of its own uses the embedding.
+    const reuse = pair.theirs === "lm_head.weight" && !source.has(pair.theirs);
+    return reuse ? { ...pair, theirs: bare ? "embed_tokens.weight" : "model.embed_tokens.weight" } : pair;
+  });
+  const wanted = new Set(table.map((pair) => pair.theirs));
+  const rest = source.names.filter((name) => !wanted.has(name));
+  // A tied model's head is its embedding; rotary frequencies follow from the config.
+  const isHarmless = (name: string): boolean =>
+    (name === "lm_head.weight" && model.tiedEmbeddings) || name.endsWith(".rotary_emb.inv_freq");
+  const problems = [
+    list(
+      "missing",
+      [...wanted].filter((name) => !source.has(name)),
+    ),
+    list("unexpected", rest.filter((name) => !isHarmless(name)).map(quote)),
+    list(
+      "of another shape",
+      table.flatMap((pair) => shapeProblem(pair, source)),
+    ),
+  ].filter((problem) => problem !== "");
+  if (problems.length > 0) {
+    throw new CarambaError(`${source.path}: does not fit its config.json: ${problems.join("; ")}`, {
+      code: "checkpoint-mismatch",
+      remedy: "Config and weights belong to different models, or the download is incomplete: obtain both again.",
+    });
+  }
+  return { pairs: new Map(table.map((pair) => [pair.ours, pair])), unused: rest };
+}
+
+function shapeProblem({ theirs, shape, transposed }: TensorPair, source: TensorSource): string[] {
+  if (!source.has(theirs)) return [];
+  const want = (transposed ? shape.toReversed() : shape).join(", ");
+  const have = source.info(theirs).shape.join(", ");
+  return want === have ? [] : [`${theirs} ([${have}] instead of [${want}])`];
+}
