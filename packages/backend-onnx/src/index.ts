@@ -1,1 +1,6 @@
-export {};
+// Public entry of @caramba/backend-onnx.
+
+export { OnnxBackend, type OnnxOptions, open } from "./backend.ts";
+export { OnnxBuffer } from "./buffer.ts";
+export { availableDevices, defaultThreads } from "./device.ts";
+export type { CacheLimits } from "./session-cache.ts";

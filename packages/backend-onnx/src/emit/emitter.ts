@@ -1,0 +1,244 @@
+// What an op's emitter writes into: names of values that exist, nodes, constants, and shapes that are only known at run
+// time. Emitters take a tensor of the graph and return the name of the ONNX value that holds it. They may look past
+// their inputs (a matmul reads through a transpose); what nobody reads in the end is dropped by `finish`.
+import {
+  CarambaError,
+  type Dim,
+  dimKey,
+  type HostArray,
+  type Shape,
+  SymDim,
+  staticShape,
+  type Tensor,
+} from "@caramba/tensor";
+import { type OnnxAttrs, type OnnxInitializer, type OnnxNode, type OnnxType, onnxTypeCode } from "../onnx-model.ts";
+
+/** Execution provider, where it decides which kernels exist. */
+export type Device = "cpu" | "cuda" | "webgpu" | "dml" | "coreml";
+
+/** Writes one op and returns the name of its value. */
+export type Emit = (e: Emitter, node: Tensor) => string;
+
+const bytesOf = (data: HostArray): string =>
+  Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
+
+/** Builds the node list of a model. */
+export class Emitter {
+  readonly device: Device;
+  /** Every node of the graph, for emitters that fuse with neighbours. */
+  readonly nodes: readonly Tensor[];
+  readonly #table: ReadonlyMap<string, Emit>;
+  readonly #names = new Map<Tensor, string>();
+  /** Shapes of values, and what reshaped ones were made from. */
+  readonly #shapes = new Map<string, Shape>();
+  readonly #reshaped = new Map<string, string>();
+  readonly #users = new Map<Tensor, Tensor[]>();
+  readonly #written: OnnxNode[] = [];
+  readonly #initializers = new Map<string, OnnxInitializer>();
+  readonly #constants = new Map<string, string>();
+  readonly #dims = new Map<string, string>();
+  /** Where the value of each free size can be read: an input's name and axis. */
+  readonly #sources: ReadonlyMap<string, { readonly name: string; readonly axis: number }>;
+  #current: Tensor | undefined;
+  #count = 0;
+
+  constructor(
+    nodes: readonly Tensor[],
+    table: ReadonlyMap<string, Emit>,
+    device: Device,
+    leaves: ReadonlyMap<Tensor, string>,
+  ) {
+    this.nodes = nodes;
+    this.#table = table;
+    this.device = device;
+    const sources = new Map<string, { name: string; axis: number }>();
+    for (const [leaf, name] of leaves) {
+      this.define(leaf, name);
+      leaf.shape.forEach((d, axis) => {
+        if (d instanceof SymDim && d.symbol !== undefined && !sources.has(d.symbol))
+          sources.set(d.symbol, { name, axis });
+      });
+    }
+    this.#sources = sources;
+    for (const node of nodes)
+      for (const input of new Set(node.inputs)) {
+        const users = this.#users.get(input);
+        if (users) users.push(node);
+        else this.#users.set(input, [node]);
+      }
+  }
+
+  /** The value of a tensor, emitted first when that has not happened. */
+  value(t: Tensor): string {
+    const known = this.#names.get(t);
+    if (known !== undefined) return known;
+    const emit = this.#table.get(t.op.name);
+    if (!emit) throw new Error(`no ONNX emitter for ${t.op.name}`);
+    const outer = this.#current;
+    this.#current = t;
+    const name = emit(this, t);
+    this.#current = outer;
+    this.#names.set(t, name);
+    this.describe(name, t.shape);
+    return name;
+  }
+
+  /** The values of a node's inputs. */
+  values(t: Tensor): string[] {
+    return t.inputs.map((input) => this.value(input));
+  }
+
+  /** Lets `name` stand for a tensor from here on (one node that yields several of them). */
+  define(t: Tensor, name: string): void {
+    this.#names.set(t, name);
+    this.describe(name, t.shape);
+  }
+
+  /** Notes the shape of a value that is no tensor of the graph. */
+  describe(name: string, shape: Shape): void {
+    if (!this.#shapes.has(name)) this.#shapes.set(name, shape);
+  }
+
+  /**
+   * The value to hand out for an output: what a final reshape was made from, since ORT would copy it. Values are the
+   * same in memory; the shape is the one that ORT will report.
+   */
+  output(t: Tensor): { name: string; shape: Shape } {
+    let name = this.value(t);
+    for (;;) {
+      const source = this.#reshaped.get(name);
+      if (source === undefined || !this.#shapes.has(source)) break;
+      name = source;
+    }
+    return { name, shape: this.#shapes.get(name) ?? t.shape };
+  }
+
+  /** Nodes that read a tensor. */
+  users(t: Tensor): readonly Tensor[] {
+    return this.#users.get(t) ?? [];
+  }
+
+  /** Adds a node with one output. */
+  node(op: string, inputs: readonly string[], attrs: OnnxAttrs = {}, domain = ""): string {
+    return this.split(op, inputs, 1, attrs, domain)[0] as string;
+  }
+
+  /** Adds a node of ORT's own operator set with one output. */
+  contrib(op: string, inputs: readonly string[], attrs: OnnxAttrs = {}): string {
+    return this.node(op, inputs, attrs, "com.microsoft");
+  }
+
+  /** Adds a node with several outputs. */
+  split(op: string, inputs: readonly string[], count: number, attrs: OnnxAttrs = {}, domain = ""): string[] {
+    const outputs = Array.from({ length: count }, () => `t${this.#count++}`);
+    const at = this.#current;
+    const name = `${at?.scope ?? ""}/${at?.op.name ?? op}#${this.#written.length}`;
+    this.#written.push({ name, op, domain, inputs, outputs, attrs });
+    return outputs;
+  }
+
+  /** A constant; equal small ones are shared. */
+  constant(dtype: OnnxType, dims: readonly number[], data: HostArray | BigInt64Array): string {
+    const key = data.length <= 64 ? `${dtype}[${dims.join()}]${bytesOf(data as HostArray)}` : undefined;
+    const known = key === undefined ? undefined : this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = `c${this.#count++}`;
+    this.#initializers.set(name, { name, dtype, dims, data });
+    if (key !== undefined) this.#constants.set(key, name);
+    return name;
+  }
+
+  /** A float32 scalar constant. */
+  float(value: number): string {
+    return this.constant("float32", [], Float32Array.of(value));
+  }
+
+  /** A list of int64 numbers: axes, shapes. */
+  ints(values: readonly number[]): string {
+    return this.constant("int64", [values.length], BigInt64Array.from(values, BigInt));
+  }
+
+  /** Another element type. */
+  cast(value: string, to: OnnxType): string {
+    return this.node("Cast", [value], { to: onnxTypeCode(to) });
+  }
+
+  /** A dimension as an int64 list of one. */
+  dim(d: Dim): string {
+    if (typeof d === "number") return this.ints([d]);
+    const known = this.#dims.get(d.key);
+    if (known !== undefined) return known;
+    let total: string | undefined;
+    for (const [product, factor] of d.terms) {
+      let term = factor === 1 && product !== "" ? undefined : this.ints([factor]);
+      for (const name of product.split("*").filter(Boolean)) {
+        const size = this.#symbol(name);
+        term = term === undefined ? size : this.node("Mul", [term, size]);
+      }
+      total = total === undefined ? term : this.node("Add", [total, term as string]);
+    }
+    this.#dims.set(d.key, total as string);
+    return total as string;
+  }
+
+  /** A shape as an int64 list. `infer`: one symbolic extent may be left to Reshape as -1. */
+  shape(shape: Shape, infer = false): string {
+    const known = staticShape(shape);
+    if (known) return this.ints(known);
+    const free = shape.filter((d) => typeof d !== "number").length;
+    if (infer && free === 1 && !shape.includes(0)) return this.ints(shape.map((d) => (typeof d === "number" ? d : -1)));
+    const key = `[${shape.map(dimKey).join()}]`;
+    const made = this.#dims.get(key);
+    if (made !== undefined) return made;
+    const name = this.node(
+      "Concat",
+      shape.map((d) => this.dim(d)),
+      { axis: 0 },
+    );
+    this.#dims.set(key, name);
+    return name;
+  }
+
+  /** Same values under another shape. */
+  reshape(value: string, shape: Shape): string {
+    // allowzero: a 0 in the shape means an empty axis, not "copy the input's".
+    const name = this.node("Reshape", [value, this.shape(shape, true)], shape.includes(0) ? { allowzero: 1 } : {});
+    this.#reshaped.set(name, value);
+    return name;
+  }
+
+  /** Nodes and constants that `outputs` depend on. */
+  finish(outputs: readonly string[]): { nodes: OnnxNode[]; initializers: OnnxInitializer[] } {
+    const needed = new Set(outputs);
+    const nodes: OnnxNode[] = [];
+    for (let i = this.#written.length - 1; i >= 0; i--) {
+      const node = this.#written[i] as OnnxNode;
+      if (!node.outputs.some((name) => needed.has(name))) continue;
+      for (const name of node.inputs) needed.add(name);
+      for (const value of Object.values(node.attrs))
+        if (typeof value === "object" && "body" in value)
+          for (const inner of value.body.nodes) for (const name of inner.inputs) needed.add(name);
+      nodes.push(node);
+    }
+    return {
+      nodes: nodes.reverse(),
+      initializers: [...this.#initializers.values()].filter(({ name }) => needed.has(name)),
+    };
+  }
+
+  #symbol(name: string): string {
+    const source = this.#sources.get(name);
+    if (!source)
+      throw new CarambaError(`dimension "${name}" has no value: it is not an extent of any input`, {
+        code: "dim",
+        remedy: `give an input whose shape holds "${name}" alone`,
+      });
+    const key = `<${name}>`;
+    let value = this.#dims.get(key);
+    if (value === undefined) {
+      value = this.node("Shape", [source.name], { start: source.axis, end: source.axis + 1 });
+      this.#dims.set(key, value);
+    }
+    return value;
+  }
+}

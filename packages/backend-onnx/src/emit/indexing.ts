@@ -1,0 +1,48 @@
+// Ops that read or write at given positions, and iota.
+import { type Dim, type Shape, sizeOf, type Tensor } from "@caramba/tensor";
+import type { Emit, Emitter } from "./emitter.ts";
+
+const gather: Emit = (e, t) => e.node("Gather", e.values(t), { axis: 0 });
+
+/** Indices of one element per row, as GatherElements and ScatterElements want them: [..., 1]. */
+const column = (e: Emitter, t: Tensor): string => e.reshape(e.value(t), [...t.shape, 1]);
+
+const takeAlong: Emit = (e, t) => {
+  const [x, indices] = t.inputs as [Tensor, Tensor];
+  const taken = e.node("GatherElements", [e.value(x), column(e, indices)], { axis: x.rank - 1 });
+  return e.reshape(taken, t.shape);
+};
+
+const scatterAddAlong: Emit = (e, t) => {
+  const [x, indices, values] = t.inputs as [Tensor, Tensor, Tensor];
+  return e.node("ScatterElements", [e.value(x), column(e, indices), column(e, values)], {
+    axis: x.rank - 1,
+    reduction: "add",
+  });
+};
+
+const scatterAdd: Emit = (e, t) => {
+  const [indices, updates] = t.inputs as [Tensor, Tensor];
+  const count: Dim = sizeOf(indices.shape);
+  const rows: Shape = [count, ...t.shape.slice(1)];
+  const zero = e.constant(t.dtype, [], t.dtype === "int32" ? new Int32Array(1) : new Float32Array(1));
+  // Expand, not a constant: the kernel writes into its input when that is a temporary.
+  const zeros = e.node("Expand", [zero, e.shape(t.shape)]);
+  const at = e.reshape(e.cast(e.value(indices), "int64"), [count, 1]);
+  return e.node("ScatterND", [zeros, at, e.reshape(e.value(updates), rows)], { reduction: "add" });
+};
+
+const iota: Emit = (e, t) => {
+  const { size } = t.attrs as { size: Dim };
+  if (typeof size === "number")
+    return e.constant(
+      "int32",
+      [size],
+      Int32Array.from({ length: size }, (_, i) => i),
+    );
+  const end = e.reshape(e.cast(e.dim(size), "int32"), []);
+  const [zero, one] = [0, 1].map((v) => e.constant("int32", [], Int32Array.of(v))) as [string, string];
+  return e.node("Range", [zero, end, one]);
+};
+
+export const indexing: Readonly<Record<string, Emit>> = { gather, takeAlong, scatterAddAlong, scatterAdd, iota };

@@ -1,0 +1,52 @@
+// Composites with a kernel of their own in ORT.
+import { constantValue, type Tensor } from "@caramba/tensor";
+import type { Emit } from "./emitter.ts";
+
+/** The x and eps of 1 / sqrt(mean(x^2) + eps) over the last axis, if that is what a node computes. */
+function inverseRmsOf(t: Tensor): { x: Tensor; eps: number } | undefined {
+  const input = (node: Tensor | undefined, op: string, at = 0) =>
+    node?.op.name === op ? (node.inputs[at] as Tensor) : undefined;
+  const sum = input(input(t, "reciprocal"), "sqrt");
+  const mean = input(sum, "add");
+  const eps = sum?.inputs[1];
+  const square = input(mean, "mean");
+  const x = input(square, "mul");
+  if (!mean || !square || !x || !eps || x !== square.inputs[1]) return undefined;
+  const { axes, keepDims } = mean.attrs as { axes: readonly number[]; keepDims: boolean };
+  if (!keepDims || axes.length !== 1 || axes[0] !== x.rank - 1) return undefined;
+  const value = eps.rank === 0 ? constantValue(eps)?.[0] : undefined;
+  return value === undefined ? undefined : { x, eps: value };
+}
+
+const rmsNorm: Emit = (e, t) => {
+  const [x, w] = t.inputs as [Tensor, Tensor];
+  const eps = t.attrs["eps"] as number;
+  const [y, inverse] = e.split("SimplifiedLayerNormalization", [e.value(x), e.value(w)], 2, {
+    axis: -1,
+    epsilon: { float: eps },
+  }) as [string, string];
+  // Its gradient wants 1/rms, which this kernel can give. Not on webgpu: its second output is wrong there.
+  if (e.device === "cpu" || e.device === "cuda")
+    for (const square of e.users(x))
+      for (const mean of e.users(square))
+        for (const shifted of e.users(mean))
+          for (const root of e.users(shifted))
+            for (const r of e.users(root)) {
+              const found = inverseRmsOf(r);
+              if (found?.x === x && Math.fround(found.eps) === Math.fround(eps)) e.define(r, inverse);
+            }
+  return y;
+};
+
+const layerNorm: Emit = (e, t) =>
+  e.node("LayerNormalization", e.values(t), { axis: -1, epsilon: { float: t.attrs["eps"] as number } });
+
+export const kernels: Readonly<Record<string, Emit>> = {
+  softmax: (e, t) => e.node("Softmax", e.values(t), { axis: -1 }),
+  logSoftmax: (e, t) => e.node("LogSoftmax", e.values(t), { axis: -1 }),
+  rmsNorm,
+  layerNorm,
+  // x sigmoid(alpha x): SiLU in one pass.
+  silu: (e, t) => e.contrib("QuickGelu", e.values(t), { alpha: { float: 1 } }),
+  gelu: (e, t) => e.contrib("Gelu", e.values(t)),
+};

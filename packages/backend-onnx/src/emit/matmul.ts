@@ -1,0 +1,63 @@
+// Matrix products. ORT's kernels read either operand transposed and scale the result for free; its FusedMatMul also
+// reads an operand whose rows lie outside its batch axes ([P, heads, d] as heads matrices of P rows), which is how a
+// cache is read in the layout in which it grows. A transpose of an operand is therefore absorbed where it can be.
+import type { Tensor } from "@caramba/tensor";
+import type { Emit, Emitter } from "./emitter.ts";
+
+/** An operand as the kernel reads it. */
+interface Operand {
+  readonly source: Tensor;
+  readonly trans: boolean;
+  /** Rows are axis 0, in front of the batch axes. */
+  readonly transBatch: boolean;
+}
+
+const matches = (perm: readonly number[], axes: readonly number[]): boolean => perm.every((p, i) => p === axes[i]);
+
+/** Looks through a transpose that the kernel's flags can express. */
+function operand(t: Tensor, trans: boolean): Operand {
+  const plain = { source: t, trans, transBatch: false };
+  if (t.op.name !== "transpose") return plain;
+  const { perm } = t.attrs as { perm: readonly number[] };
+  const [source] = t.inputs as [Tensor];
+  const rank = perm.length;
+  const axes = Array.from({ length: rank }, (_, i) => i);
+  const last = rank - 1;
+  if (matches(perm, [...axes.slice(0, -2), last, last - 1])) return { source, trans: !trans, transBatch: false };
+  if (rank < 3) return plain;
+  const batch = axes.slice(1, -1);
+  if (matches(perm, [...batch, 0, last])) return { source, trans, transBatch: true };
+  if (matches(perm, [...batch, last, 0])) return { source, trans: !trans, transBatch: true };
+  return plain;
+}
+
+/** Without FusedMatMul (webgpu and coreml run it on the CPU): transposes in memory, then MatMul. */
+function plainProduct(e: Emitter, t: Tensor): string {
+  const { transA, transB, alpha } = t.attrs as { transA: boolean; transB: boolean; alpha: number };
+  const [a, b] = t.inputs.map((x, i) => {
+    if (!(i === 0 ? transA : transB)) return e.value(x);
+    const axes = Array.from({ length: x.rank }, (_, axis) => axis);
+    return e.node("Transpose", [e.value(x)], { perm: [...axes.slice(0, -2), x.rank - 1, x.rank - 2] });
+  }) as [string, string];
+  const product = e.node("MatMul", [a, b]);
+  return alpha === 1 ? product : e.node("Mul", [product, e.float(alpha)]);
+}
+
+const matmul: Emit = (e, t) => {
+  const { transA, transB, alpha } = t.attrs as { transA: boolean; transB: boolean; alpha: number };
+  const [a, b] = [operand(t.inputs[0] as Tensor, transA), operand(t.inputs[1] as Tensor, transB)];
+  const names = [e.value(a.source), e.value(b.source)];
+  const flags = { transA: a.trans ? 1 : 0, transB: b.trans ? 1 : 0, alpha: { float: alpha } };
+  const rank2 = a.source.rank === 2 && b.source.rank === 2;
+  if (rank2) return e.node("Gemm", names, flags);
+  if (e.device === "webgpu" || e.device === "coreml") return plainProduct(e, t);
+  const plain = !a.trans && !b.trans && !a.transBatch && !b.transBatch && alpha === 1;
+  if (plain) return e.node("MatMul", names);
+  return e.contrib("FusedMatMul", names, {
+    ...flags,
+    transBatchA: a.transBatch ? 1 : 0,
+    transBatchB: b.transBatch ? 1 : 0,
+  });
+};
+
+export const products: Readonly<Record<string, Emit>> = { matmul };

@@ -1,0 +1,56 @@
+// Ops that move values, and reductions. Extents that are known only at run time become small int64 computations.
+import { addDims, type Dim, dimEquals, type Shape, type Tensor } from "@caramba/tensor";
+import type { Emit } from "./emitter.ts";
+
+const reshape: Emit = (e, t) => e.reshape(e.value(t.inputs[0] as Tensor), t.shape);
+
+/** Whether a permutation moves only axes of extent 1, so that the values stay where they are. */
+export function movesNothing(shape: Shape, perm: readonly number[]): boolean {
+  const moved = perm.filter((axis) => shape[axis] !== 1);
+  return moved.every((axis, i) => i === 0 || axis > (moved[i - 1] as number));
+}
+
+const transpose: Emit = (e, t) => {
+  const [x] = t.inputs as [Tensor];
+  const { perm } = t.attrs as { perm: readonly number[] };
+  if (movesNothing(x.shape, perm)) return e.reshape(e.value(x), t.shape);
+  return e.node("Transpose", [e.value(x)], { perm });
+};
+
+const broadcastTo: Emit = (e, t) => e.node("Expand", [e.value(t.inputs[0] as Tensor), e.shape(t.shape)]);
+
+const concat: Emit = (e, t) => e.node("Concat", e.values(t), { axis: t.attrs["axis"] as number });
+
+const slice: Emit = (e, t) => {
+  const { axis, start, end } = t.attrs as { axis: number; start: Dim; end: Dim };
+  const [x] = t.inputs as [Tensor];
+  // One entry of 0, 1, 2, ... is its own position: how graphs turn a dimension into a number.
+  if (x.op.name === "iota" && dimEquals(end, addDims(start, 1))) return e.cast(e.dim(start), "int32");
+  return e.node("Slice", [e.value(x), e.dim(start), e.dim(end), e.ints([axis])]);
+};
+
+const pad: Emit = (e, t) => {
+  const { axis, before, after } = t.attrs as { axis: number; before: Dim; after: Dim };
+  const amounts = e.node("Concat", [e.dim(before), e.dim(after)], { axis: 0 });
+  const pads = typeof before === "number" && typeof after === "number" ? e.ints([before, after]) : amounts;
+  return e.node("Pad", [e.value(t.inputs[0] as Tensor), pads, "", e.ints([axis])]);
+};
+
+const reduce =
+  (op: string): Emit =>
+  (e, t) => {
+    const { axes, keepDims } = t.attrs as { axes: readonly number[]; keepDims: boolean };
+    return e.node(op, [e.value(t.inputs[0] as Tensor), e.ints(axes)], { keepdims: keepDims ? 1 : 0 });
+  };
+
+export const shapeOps: Readonly<Record<string, Emit>> = {
+  reshape,
+  transpose,
+  broadcastTo,
+  concat,
+  slice,
+  pad,
+  sum: reduce("ReduceSum"),
+  mean: reduce("ReduceMean"),
+  max: reduce("ReduceMax"),
+};
