@@ -22,15 +22,17 @@ export function snake(name: string): string {
 
 /**
  * Deep copy of plain data with every key in manifest spelling. `undefined` members are dropped, so that
- * `{ attnDim: undefined }` means the default. Throws a RangeError on cyclic data.
+ * `{ attnDim: undefined }` means the default. Throws a RangeError on data that contains itself or is nested too deep.
  */
 export function snakeKeys(value: unknown): unknown {
   return copy(value, new Set());
 }
 
+const maxLevels = 400;
+
 function copy(value: unknown, open: Set<object>): unknown {
   if (value === null || typeof value !== "object") return value;
-  if (open.has(value)) throw new RangeError("a configuration object contains itself");
+  if (open.has(value) || open.size >= maxLevels) throw new RangeError("data contains itself or is too deep");
   open.add(value);
   const result = Array.isArray(value)
     ? value.map((item) => copy(item, open))

@@ -127,17 +127,21 @@ class Placing {
   on(issue: ConfigIssue, root: LocatedMap, written: LocatedMap): void {
     const place = locate(root, issue.path);
     const { value, key, deepest } = place;
-    if (issue.code !== "unknown_key" && this.#unresolved(value)) return;
+    if (issue.code !== "unknown_key" && value !== null && this.#unresolved(value)) return;
     const start = { start: deepest.span.start, end: deepest.span.start + 1 };
     const span =
       value === null || issue.code === "unknown_key" || value.kind !== "scalar" ? (key ?? start) : value.span;
     this.at({ ...issue, path: place.path, message: issue.message + this.#origin(place.variable, written), span });
   }
 
-  /** A placeholder left by a mistake in `vars` that has been reported already. */
-  #unresolved(value: Located | null): boolean {
-    const placeholder = value?.kind === "scalar" && typeof value.value === "string" && /\$\{\w+\}/.test(value.value);
-    return placeholder && this.#issues.some((issue) => issue.code === "variable");
+  /** A value that stands in for something reported already: a broken alias, or a placeholder after a mistake in vars. */
+  #unresolved(value: Located): boolean {
+    if (value.kind !== "scalar") return false;
+    const placeholder = typeof value.value === "string" && /\$\{\w+\}/.test(value.value);
+    return this.#issues.some(
+      (issue) =>
+        (placeholder && issue.code === "variable") || (value.value === null && issue.start === value.span.start),
+    );
   }
 
   #origin(variable: string | null, written: LocatedMap): string {

@@ -42,6 +42,14 @@ export interface Source {
   issues: SourceIssue[];
 }
 
+/** One slip can make the rest of a text look wrong; the first few messages are the useful ones. */
+const maxSyntaxIssues = 10;
+
+const hints: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: "; indent with spaces",
+  MULTIPLE_DOCS: "; write one manifest per file",
+};
+
 /** `strictJson`: the text must be JSON, not merely YAML. */
 export function readSource(text: string, strictJson: boolean): Source {
   const json = strictJson ? jsonMistake(text) : null;
@@ -53,25 +61,24 @@ export function readSource(text: string, strictJson: boolean): Source {
       prettyErrors: false,
       uniqueKeys: false,
       version: "1.2",
-      logLevel: "silent",
     });
     const reader = new Reader();
-    for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
-      const hint =
-        code === "TAB_AS_INDENT"
-          ? "; indent with spaces"
-          : code === "MULTIPLE_DOCS"
-            ? "; write one manifest per file"
-            : "";
-      reader.report("syntax", [], clean(message) + hint, { start: pos[0], end: pos[1] });
+    const mistakes = [...document.errors, ...document.warnings];
+    if (mistakes.some(({ message }) => /call stack/i.test(message))) return tooDeep();
+    for (const { code, message, pos } of mistakes.slice(0, maxSyntaxIssues)) {
+      reader.report("syntax", [], clean(message) + (hints[code] ?? ""), { start: pos[0], end: pos[1] });
     }
     if (document.errors.length > 0) return { root: null, issues: reader.issues };
     return { root: reader.document(document), issues: reader.issues };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    const message = `expected at most ${maxDepth} levels of nesting, found more`;
-    return { root: null, issues: [{ code: "syntax", path: [], message, span: { start: 0, end: 0 } }] };
+    return tooDeep();
   }
+}
+
+function tooDeep(): Source {
+  const message = `expected at most ${maxDepth} levels of nesting, found more`;
+  return { root: null, issues: [{ code: "syntax", path: [], message, span: { start: 0, end: 0 } }] };
 }
 
 class Reader {

@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { attentionGeometry, attentionRules } from "./attention.ts";
+import { ConfigError } from "./error.ts";
+import { type AttentionLayerInput, attentionLayerConfig } from "./from-code.ts";
+
+const elements = (input: AttentionLayerInput): number =>
+  attentionGeometry(attentionLayerConfig(input)).kvElementsPerToken;
+
+describe("numbers cached per token and layer", () => {
+  const llama = { dModel: 2048, nHeads: 32, mode: "decoupled", semDim: 128, geoDim: 256 } as const;
+
+  // Counted by hand: (per-head keys + per-head values) x KV heads.
+  it.each([
+    ["multi-head", { dModel: 2048, nHeads: 32 }, 4096],
+    ["Llama 3.2 1B", { dModel: 2048, nHeads: 32, nKvHeads: 8 }, 1024],
+    ["DBA, one KV head per head", llama, 2432],
+    ["DBA, 8 KV heads", { ...llama, nKvHeads: 8 }, 608],
+    ["DBA, values 512 wide", { ...llama, attnDim: 512 }, 896],
+    ["DBA, efficiency", { ...llama, semDim: 64, geoDim: 128, attnDim: 512 }, 704],
+    ["bottleneck", { dModel: 2048, nHeads: 32, attnDim: 1536 }, 3072],
+  ] as const)("%s", (_, input, expected) => {
+    expect(elements(input)).toBe(expected);
+  });
+
+  it("gives per-head widths", () => {
+    expect(attentionGeometry(attentionLayerConfig({ ...llama, nKvHeads: 8, attnDim: 512 }))).toEqual({
+      nHeads: 32,
+      nKvHeads: 8,
+      groupSize: 4,
+      headDim: 12,
+      semHeadDim: 4,
+      geoHeadDim: 8,
+      vHeadDim: 16,
+      vDim: 512,
+      kvElementsPerToken: 8 * (4 + 8 + 16),
+    });
+  });
+});
+
+describe("attention rules", () => {
+  const base = { dModel: 64, nHeads: 4 } as const;
+  const dba = { ...base, mode: "decoupled", semDim: 16, geoDim: 32 } as const;
+
+  it.each<[string, AttentionLayerInput, string]>([
+    ["KV heads that do not divide", { ...base, nKvHeads: 3 }, "nKvHeads"],
+    ["a width that does not divide", { ...base, attnDim: 62 }, "attnDim"],
+    ["an odd rotary width", { ...base, attnDim: 12 }, "attnDim"],
+    ["a missing semantic width", { ...base, mode: "decoupled", geoDim: 32 }, "semDim"],
+    ["a missing geometric width", { ...base, mode: "decoupled", semDim: 32 }, "geoDim"],
+    ["a semantic width that does not divide", { ...dba, semDim: 18 }, "semDim"],
+    ["an odd geometric head", { ...dba, geoDim: 12 }, "geoDim"],
+    ["an odd semantic head that is rotated", { ...dba, semDim: 12, ropeSemantic: true }, "semDim"],
+    ["a value width that does not divide", { ...dba, attnDim: 30 }, "attnDim"],
+    ["tied keys with shared KV heads", { ...dba, tieQk: true, nKvHeads: 2 }, "tieQk"],
+    ["a dynamic gate without a gate", { ...dba, decoupledGateDynamic: true }, "decoupledGateDynamic"],
+    ["decoupled widths in standard mode", { ...base, semDim: 16 }, "semDim"],
+    ["a gate in gqa mode", { ...base, mode: "gqa", decoupledGate: true }, "decoupledGate"],
+  ])("refuse %s", (_, input, field) => {
+    try {
+      attentionLayerConfig(input);
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(ConfigError);
+      const { issues } = error as ConfigError;
+      expect(issues.map((issue) => issue.path)).toEqual([[field]]);
+      expect(issues[0]?.message).toMatch(/^expected .*, found /);
+    }
+  });
+
+  it("allow odd heads where nothing is rotated", () => {
+    expect(attentionRules(attentionLayerConfig({ ...dba, semDim: 12 }))).toEqual([]);
+    expect(attentionRules(attentionLayerConfig({ ...base, attnDim: 12, ropeEnabled: false }))).toEqual([]);
+  });
+});
