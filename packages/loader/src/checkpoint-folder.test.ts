@@ -207,6 +207,13 @@ describe("pruneCheckpoints", () => {
   });
 });
 
+it("says what is wrong with a folder that is a file", async () => {
+  const folder = newFolder();
+  await writeFile(folder, "");
+  await expect(findCheckpoints(folder, "run")).rejects.toMatchObject({ code: "unreadable-file" });
+  await expect(saveCheckpoint(folder, at(1))).rejects.toMatchObject({ name: "CarambaError", code: "unwritable-file" });
+});
+
 it("replaces a checkpoint of the same name whole", async () => {
   const folder = newFolder();
   const path = await saveCheckpoint(folder, at(1));

@@ -2,11 +2,11 @@
 // {run}_{phase}_block{b}_step{n}.safetensors and {run}_{phase}_final.safetensors. Which one is the latest is decided by
 // what the files say, never by their dates; a damaged latest one is an error, not a reason to fall back silently. A file
 // that cannot be read is placed by its name: blocks are trained in ascending order.
-import { mkdir, readdir, unlink } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { CarambaError } from "@caramba/tensor";
 import { type Checkpoint, type CheckpointState, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import type { CreateFile } from "./durable-file.ts";
+import { type CreateFile, makeFolder, removeFile } from "./durable-file.ts";
 import { systemCode } from "./random-access.ts";
 import type { TensorData } from "./safetensors-file.ts";
 import type { DeferredTensor } from "./safetensors-write.ts";
@@ -67,7 +67,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const { runId, phase } = checkpoint.state;
   const path = join(folder, checkpointName(checkpoint.state));
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeCheckpoint(path, checkpoint, options.create ? { create: options.create } : {});
   if (options.keepLast !== undefined) await pruneCheckpoints(folder, runId, phase, options.keepLast);
   return path;
@@ -80,7 +80,11 @@ export async function saveCheckpoint(
 export async function findCheckpoints(folder: string, runId: string, phase?: string): Promise<CheckpointFile[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (systemCode(error) === "ENOENT") return [];
-    throw error;
+    throw new CarambaError(`${folder}: cannot be listed (${systemCode(error) ?? String(error)})`, {
+      code: "unreadable-file",
+      remedy: "Give a folder that may be read.",
+      cause: error,
+    });
   });
   return names
     .flatMap((name) => {
@@ -155,9 +159,7 @@ export async function pruneCheckpoints(folder: string, runId: string, phase: str
       .map((file) => file.path),
   ];
   for (const path of older) {
-    await unlink(path).catch((error: unknown) => {
-      if (systemCode(error) !== "ENOENT") throw error;
-    });
+    await removeFile(path);
   }
   return older;
 }

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { CarambaError } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { checkpointOfStep } from "../test-support/checkpoint-of-step.ts";
 import { loadCheckpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
@@ -82,19 +83,20 @@ describe("damage", () => {
     const outcome = (): Promise<unknown> =>
       loadCheckpoint(path).then(
         () => "loaded",
-        (error: { name: string }) => error.name,
+        (error: CarambaError) => error.remedy,
       );
+    const remedy = "The file is damaged: delete it to resume from an older checkpoint.";
     expect(await outcome()).toBe("loaded");
     for (let length = 0; length < bytes.length; length += 13) {
       await writeFile(path, bytes.subarray(0, length));
-      expect(await outcome()).toBe("CarambaError");
+      expect(await outcome()).toBe(remedy);
     }
     const dataStart = 8 + Number(bytes.readBigUInt64LE(0));
     for (let at = dataStart; at < bytes.length; at++) {
       const changed = Buffer.from(bytes);
       changed[at] = (changed[at] as number) ^ 1;
       await writeFile(path, changed);
-      expect(await outcome()).toBe("CarambaError");
+      expect(await outcome()).toBe(remedy);
     }
   });
 

@@ -103,7 +103,7 @@ export interface OpenCheckpoint {
  * @throws CarambaError `bad-checkpoint` for other files and other versions; as `SafetensorsFile.open`.
  */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
-  const source = await SafetensorsFile.open(path);
+  const source = await SafetensorsFile.open(path).catch(withCheckpointRemedy);
   try {
     const { metadata, names } = source;
     if (metadata.get("format") !== format) {
@@ -163,9 +163,17 @@ export async function loadCheckpoint(path: string, options: LoadCheckpointOption
       model,
       optimizer: { m: await readGroup(source, "optimizer.m."), v: await readGroup(source, "optimizer.v.") },
     };
+  } catch (error) {
+    return withCheckpointRemedy(error);
   } finally {
     await checkpoint.close();
   }
+}
+
+// A damaged checkpoint cannot be obtained again, but there may be an older one.
+function withCheckpointRemedy(error: unknown): never {
+  if (!(error instanceof CarambaError) || error.code !== "bad-safetensors") throw error;
+  throw new CarambaError(error.message, { code: "bad-checkpoint", remedy: damaged, cause: error });
 }
 
 async function readGroup(source: TensorSource, prefix: string): Promise<Record<string, TensorData>> {
@@ -202,10 +210,11 @@ function checkAgainst(source: TensorSource, prefix: string, expected: ExpectedTe
   });
 }
 
-/** `what (count): a, b, ...` with at most 8 names; empty for none. */
+/** `what (count): a, b, ...` with at most 8 names, strange ones quoted; empty for none. */
 export function list(what: string, names: readonly string[]): string {
   if (names.length === 0) return "";
-  return `${what} (${names.length}): ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", ..." : ""}`;
+  const few = names.slice(0, 8).map((name) => (/^[\x20-\x7e]{1,200}$/.test(name) ? name : quote(name)));
+  return `${what} (${names.length}): ${few.join(", ")}${names.length > 8 ? ", ..." : ""}`;
 }
 
 const damaged = "The file is damaged: delete it to resume from an older checkpoint.";

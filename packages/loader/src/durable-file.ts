@@ -4,7 +4,7 @@
 // in that folder can remove it once that process is gone, and never while it may still be writing.
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
-import { open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { CarambaError } from "@caramba/tensor";
@@ -60,6 +60,20 @@ export async function writeDurably(
     throw error;
   }
   await orRefuse(syncFolder(dirname(path)));
+}
+
+/** Creates a folder and those above it, unless they exist. @throws CarambaError `unwritable-file`, `disk-full`. */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw writeError(folder, cause);
+  });
+}
+
+/** Removes a file; one that is already gone is no error. @throws CarambaError `unwritable-file`. */
+export async function removeFile(path: string): Promise<void> {
+  await unlink(path).catch((cause: unknown) => {
+    if (systemCode(cause) !== "ENOENT") throw writeError(path, cause);
+  });
 }
 
 /** Writes text durably as UTF-8. */

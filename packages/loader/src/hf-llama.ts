@@ -1,17 +1,16 @@
 // A Hugging Face Llama folder (config.json and safetensors, single or sharded) as a Caramba model, tensor by tensor,
 // and a Caramba model as such a folder.
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
 import { CarambaError, f32ToF16 } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
-import { writeTextDurably } from "./durable-file.ts";
+import { makeFolder, writeTextDurably } from "./durable-file.ts";
 import { carambaToHfLlama, hfLlamaToCaramba } from "./hf-config.ts";
 import { llamaTensors, type TensorPair, transposeMatrix } from "./hf-names.ts";
 import { readTextFile } from "./random-access.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { missingTensor, type TensorSource } from "./safetensors-file.ts";
-import { quote } from "./safetensors-header.ts";
 import { openSafetensors } from "./safetensors-index.ts";
 import { type DeferredTensor, writeSafetensors } from "./safetensors-write.ts";
 import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
@@ -82,7 +81,7 @@ export async function writeHfLlama(
   const dtype = options.dtype ?? "float32";
   const config = carambaToHfLlama(model, dtype);
   const tensors = Object.fromEntries(llamaTensors(model).map((pair) => [pair.theirs, exported(pair, dtype, read)]));
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
   await writeTextDurably(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
@@ -160,7 +159,10 @@ function match(model: ModelConfig, source: TensorSource): { pairs: Map<string, T
       "missing",
       [...wanted].filter((name) => !source.has(name)),
     ),
-    list("unexpected", rest.filter((name) => !isHarmless(name)).map(quote)),
+    list(
+      "unexpected",
+      rest.filter((name) => !isHarmless(name)),
+    ),
     list(
       "of another shape",
       table.flatMap((pair) => shapeProblem(pair, source)),

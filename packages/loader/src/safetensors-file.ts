@@ -1,7 +1,7 @@
 // One safetensors file, opened: its header is read and checked, its tensors are read one at a time when asked for.
 import { endianness } from "node:os";
-import { crc32 } from "node:zlib";
 import { CarambaError } from "@caramba/tensor";
+import { checksum, checksumText } from "./checksum.ts";
 import { openFile, type RandomAccess } from "./random-access.ts";
 import { isFloatDType, type SafetensorsDType, type TensorArray, toFloat32, viewAs } from "./safetensors-dtype.ts";
 import { badSafetensors, quote, readHeader, type SafetensorsHeader, type TensorInfo } from "./safetensors-header.ts";
@@ -79,7 +79,7 @@ export class SafetensorsFile implements TensorSource {
     const { dtype, shape, offset, byteLength, crc32: stated } = this.info(name);
     const bytes = this.#allocate(name, byteLength, () => new Uint8Array(byteLength));
     await this.#source.read(offset, bytes);
-    if (stated !== undefined) this.#verify(name, crc32(bytes), stated);
+    if (stated !== undefined) this.#verify(name, checksum(bytes), stated);
     if (dtype === "BOOL" && bytes.some((byte) => byte > 1)) {
       throw badSafetensors(this.path, `tensor ${quote(name)}: a BOOL is neither 0 nor 1`);
     }
@@ -99,14 +99,14 @@ export class SafetensorsFile implements TensorSource {
     const result = this.#allocate(name, 4 * count, () => new Float32Array(count));
     const size = byteLength / (count || 1);
     const chunk = new Uint8Array(Math.min(chunkBytes, byteLength));
-    let checksum = 0;
+    let found = 0;
     for (let done = 0; done < byteLength; done += chunk.length) {
       const part = chunk.subarray(0, Math.min(chunk.length, byteLength - done));
       await this.#source.read(offset + done, part);
-      checksum = crc32(part, checksum);
+      found = checksum(part, found);
       toFloat32(viewAs(dtype, chunk.buffer, 0, part.length / size), dtype, result, done / size);
     }
-    if (stated !== undefined) this.#verify(name, checksum, stated);
+    if (stated !== undefined) this.#verify(name, found, stated);
     return result;
   }
 
@@ -130,7 +130,7 @@ export class SafetensorsFile implements TensorSource {
     if (found === stated) return;
     throw badSafetensors(
       this.path,
-      `tensor ${quote(name)}: its bytes have checksum ${hex(found)}, the file states ${hex(stated)}: they were changed`,
+      `tensor ${quote(name)}: its bytes have checksum ${checksumText(found)}, the file states ${checksumText(stated)}: they were changed`,
     );
   }
 }
@@ -142,8 +142,4 @@ export function missingTensor(path: string, name: string, names: readonly string
     code: "missing-tensor",
     remedy: `It has ${names.length}: ${few}${names.length > 5 ? ", ..." : ""}. Check the name and the file.`,
   });
-}
-
-function hex(value: number): string {
-  return value.toString(16).padStart(8, "0");
 }

@@ -2,8 +2,8 @@
 // Tensors are ordered by element size (largest first), then name, so that each begins at a multiple of its element
 // size without holes, which the format does not allow.
 import { endianness } from "node:os";
-import { crc32 } from "node:zlib";
 import { CarambaError } from "@caramba/tensor";
+import { checksum, checksumText } from "./checksum.ts";
 import { type CreateFile, writeDurably } from "./durable-file.ts";
 import { carries, type SafetensorsDType, safetensorsBytes, type TensorArray } from "./safetensors-dtype.ts";
 import type { TensorData } from "./safetensors-file.ts";
@@ -56,7 +56,7 @@ export async function writeSafetensors(
       for (const { name, tensor, byteLength } of planned) {
         const data = "load" in tensor ? checkData(path, name, tensor, await tensor.load()) : tensor.data;
         const bytes = new Uint8Array(data.buffer, data.byteOffset, byteLength);
-        if (withChecksums) checksums += crc32(bytes).toString(16).padStart(8, "0");
+        if (withChecksums) checksums += checksumText(checksum(bytes));
         await writer.write(bytes);
       }
       if (withChecksums) await writer.overwrite(blankAt, new TextEncoder().encode(checksumMember(checksums)));
