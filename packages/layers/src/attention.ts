@@ -115,6 +115,11 @@ export class AttentionLayer extends Module implements CachedModule {
     ];
   }
 
+  /** Inverse frequencies of the rotated head width in standard mode, radians per position. */
+  rotaryFrequencies(): Float32Array {
+    return inverseFrequencies(this.geometry.headDim, this.config.ropeBase, this.config.ropeScaling);
+  }
+
   forward(x: Tensor, context: ForwardContext = {}): Tensor {
     const { config, geometry } = this;
     const { q, k, scale } =
@@ -139,7 +144,7 @@ export class AttentionLayer extends Module implements CachedModule {
     const k = this.#heads("k_proj", x, geometry.nKvHeads, context);
     const scale = 1 / Math.sqrt(geometry.headDim);
     if (!config.ropeEnabled) return { q, k, scale };
-    const values = inverseFrequencies(geometry.headDim, config.ropeBase, config.ropeScaling);
+    const values = this.rotaryFrequencies();
     const { cos, sin } = ropeTables(positionsOf(x, context), constant(values, [values.length]));
     return { q: rope(q, cos, sin), k: rope(k, cos, sin), scale };
   }

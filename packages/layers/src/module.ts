@@ -19,8 +19,8 @@ export interface ForwardContext {
   readonly positions?: Tensor;
   /** The cache slot of the attention layer at a path; absent: no cache. */
   readonly cache?: (path: string, layer: CachedModule) => LayerCacheSlot;
-  /** Called with every module's output. */
-  readonly onOutput?: (path: string, module: Module, output: Tensor) => void;
+  /** Called with every module's output, and the input that led to it. */
+  readonly onOutput?: (path: string, module: Module, output: Tensor, x: Tensor) => void;
 }
 
 /** One stored part of a layer's cache: per token, `heads` rows of `width` numbers. */
@@ -96,7 +96,7 @@ export function joinPath(a: string, b: string): string {
 export function callChild(name: string, child: Module, x: Tensor, context: ForwardContext): Tensor {
   return withScope(name, () => {
     const y = child.forward(x, context);
-    context.onOutput?.(scopePath(), child, y);
+    context.onOutput?.(scopePath(), child, y, x);
     return y;
   });
 }

@@ -8,6 +8,8 @@ export interface TracedOutput {
   readonly path: string;
   readonly module: Module;
   readonly output: Tensor;
+  /** What the module was given. */
+  readonly input: Tensor;
 }
 
 /** Chooses modules by path and kind. */
@@ -26,9 +28,9 @@ export class Trace {
   context(context: ForwardContext = {}): ForwardContext {
     return {
       ...context,
-      onOutput: (path, module, output) => {
-        context.onOutput?.(path, module, output);
-        if (this.#predicate(path, module)) this.outputs.push({ path, module, output });
+      onOutput: (path, module, output, x) => {
+        context.onOutput?.(path, module, output, x);
+        if (this.#predicate(path, module)) this.outputs.push({ path, module, output, input: x });
       },
     };
   }

@@ -1,0 +1,249 @@
+// Blockwise distillation: attention layers are trained one after another to give what the teacher's give,
+//   loss_i = mean | teacher attention_i - student attention_i |,
+// the student's layer i fed with what the student's own earlier layers produce. While block i is trained everything
+// before it is frozen, so for a fixed pool of batches both its input and its target are constants: they are computed
+// once per block and read from this cache at every step, and a step runs one attention layer, not two models.
+import type { AttentionLayer } from "@caramba/layers";
+import { attentionLayers, type Model, traceForward } from "@caramba/model";
+import {
+  abs,
+  CarambaError,
+  compile,
+  type HostArray,
+  input,
+  mean,
+  type Program,
+  sub,
+  type Tensor,
+  type Variable,
+  withScope,
+} from "@caramba/tensor";
+import { breathe } from "./events.ts";
+import { writeAll } from "./persistence.ts";
+import type { RunContext, RunOutcome } from "./run-language.ts";
+import { learningRateFactor } from "./schedule.ts";
+import { TrainStep } from "./train-step.ts";
+
+/** Use of the cache of block inputs and teacher outputs. */
+export interface TeacherCacheStats {
+  /** Steps served from the cache. */
+  readonly hits: number;
+  /** Batches that were computed. */
+  readonly misses: number;
+}
+
+/** Outcome of blockwise distillation. */
+export interface BlockwiseOutcome extends RunOutcome {
+  readonly cache: TeacherCacheStats;
+  /** Loss at the first and last step of every block trained in this call. */
+  readonly blocks: readonly { readonly index: number; readonly firstLoss: number; readonly lastLoss: number }[];
+}
+
+interface Sample {
+  readonly x: HostArray;
+  readonly target: HostArray;
+}
+
+/** Input of the student's i-th attention layer and output of the teacher's, for pool batches, computed on demand. */
+class BlockCache {
+  hits = 0;
+  misses = 0;
+  readonly #samples = new Map<number, Sample>();
+  readonly #program: Program;
+  readonly #context: RunContext;
+  readonly #limit: number;
+
+  private constructor(program: Program, context: RunContext) {
+    this.#program = program;
+    this.#context = context;
+    this.#limit = context.train.cacheTeacherOutputs ? context.train.blockwiseTeacherCacheMaxSize : 0;
+  }
+
+  static async open(index: number, context: RunContext, teacher: Model): Promise<BlockCache> {
+    const { model, backend, train } = context;
+    const tokens = input("tokens", [train.batchSize, train.blockSize], "int32");
+    const nth = (m: Model) => traceForward(m, tokens, (_, module) => module.type === "AttentionLayer").traced[index];
+    const [own, theirs] = [nth(model), nth(teacher)];
+    if (!own || !theirs) throw new CarambaError(`there is no attention layer ${index}`, { code: "internal" });
+    const outputs = { x: own.input, target: theirs.output };
+    return new BlockCache(await compile({ outputs }, { backend }), context);
+  }
+
+  /** The pool has as many batches as the cache holds; step n uses batch n modulo that. */
+  async at(step: number): Promise<Sample> {
+    const pool = Math.max(1, this.#context.train.blockwiseTeacherCacheMaxSize);
+    const key = step % pool;
+    const found = this.#samples.get(key);
+    if (found) {
+      this.hits++;
+      return found;
+    }
+    this.misses++;
+    const { tokens } = this.#context.batches.batchAt(key);
+    const { x, target } = await this.#program.read({ tokens });
+    const sample = { x: x as HostArray, target: target as HostArray };
+    if (this.#samples.size < this.#limit) this.#samples.set(key, sample);
+    return sample;
+  }
+
+  dispose(): void {
+    this.#program.dispose();
+    this.#samples.clear();
+  }
+}
+
+/** Trains every attention layer of the student against the teacher's. */
+export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcome> {
+  const { model, teacher, train, steps, store } = context;
+  if (!teacher)
+    throw new CarambaError(`run "${context.runId}": blockwise distillation needs a teacher`, {
+      code: "teacher",
+      remedy: "set train.teacher_ckpt",
+    });
+  for (const [key, spelling] of [["blockwiseAutotuneEnabled", "blockwise_autotune_enabled"]] as const)
+    if (train[key])
+      throw new CarambaError(`run "${context.runId}": ${spelling} is not supported yet`, {
+        code: "unsupported",
+        remedy: `set ${spelling} to false`,
+      });
+  if (train.blockwiseDistillTarget !== "attention" || train.gradientAccumulationSteps !== 1)
+    throw new CarambaError(
+      `run "${context.runId}": blockwise training supports blockwise_distill_target attention without accumulation`,
+      { code: "unsupported", remedy: "set blockwise_distill_target: attention and gradient_accumulation_steps: 1" },
+    );
+  const layers = attentionLayers(model);
+  const count = attentionLayers(teacher).length;
+  if (layers.length !== count)
+    throw new CarambaError(`the student has ${layers.length} attention layers, the teacher ${count}`, {
+      code: "teacher",
+      remedy: "give both the same topology",
+    });
+  const restored = train.autoResume ? await store?.resume() : null;
+  const perBlock = train.convergenceTarget === null ? steps : train.convergenceMaxSteps;
+  const total = perBlock * layers.length;
+  const stats = { hits: 0, misses: 0 };
+  const blocks: { index: number; firstLoss: number; lastLoss: number }[] = [];
+  const ended = (status: RunOutcome["status"], step: number): BlockwiseOutcome => ({
+    status,
+    step,
+    finalLoss: blocks[blocks.length - 1]?.lastLoss ?? null,
+    resumedFrom: restored?.step ?? 0,
+    cache: stats,
+    blocks,
+  });
+  if (restored?.final && train.skipIfFinal) return ended("skipped", restored.step);
+  const firstBlock = restored && !restored.final ? (restored.blockIndex ?? 0) : 0;
+  let done = restored && !restored.final ? restored.step : 0;
+  for (let index = firstBlock; index < layers.length; index++) {
+    const resumed = restored && !restored.final && index === firstBlock ? restored : null;
+    const block = layers[index] as { path: string; layer: AttentionLayer };
+    const result = await trainBlock(context, teacher, index, block, done, total, resumed);
+    stats.hits += result.hits;
+    stats.misses += result.misses;
+    done = result.done;
+    if (result.firstLoss !== null && result.lastLoss !== null)
+      blocks.push({ index, firstLoss: result.firstLoss, lastLoss: result.lastLoss });
+    if (result.interrupted) return ended("interrupted", done);
+    if (index + 1 < layers.length)
+      await store?.save({ step: done, blockIndex: index + 1, blockStep: 0, final: false }, null);
+  }
+  await store?.save({ step: done, blockIndex: null, blockStep: null, final: true }, null);
+  return ended("finished", done);
+}
+
+interface BlockResult {
+  readonly done: number;
+  readonly interrupted: boolean;
+  readonly firstLoss: number | null;
+  readonly lastLoss: number | null;
+  readonly hits: number;
+  readonly misses: number;
+}
+
+async function trainBlock(
+  context: RunContext,
+  teacher: Model,
+  index: number,
+  { path, layer }: { readonly path: string; readonly layer: AttentionLayer },
+  doneBefore: number,
+  total: number,
+  resumed: Awaited<ReturnType<NonNullable<RunContext["store"]>["resume"]>>,
+): Promise<BlockResult> {
+  const { backend, train, steps, seed, store, signal } = context;
+  const width = layer.config.dModel;
+  const x = input("x", [train.batchSize, train.blockSize, width]);
+  const target = input("target", [train.batchSize, train.blockSize, width]);
+  const output: Tensor = withScope(path, () => layer.forward(x, { training: true }));
+  const parameters = new Map<string, Variable>();
+  for (const variable of layer.variables().values()) if (variable.trainable) parameters.set(variable.name, variable);
+  const step = await TrainStep.compile({
+    backend,
+    loss: mean(abs(sub(output, target))),
+    parameters,
+    settings: train,
+    clipNorm: train.blockwiseGradClipNorm,
+  });
+  const cache = await BlockCache.open(index, context, teacher);
+  if (resumed?.optimizer) {
+    writeAll(step.optimizer.m, resumed.optimizer.m, resumed.path);
+    writeAll(step.optimizer.v, resumed.optimizer.v, resumed.path);
+  }
+  const converging = train.convergenceTarget !== null;
+  const limit = converging ? train.convergenceMaxSteps : steps;
+  const saveEvery = train.saveEvery ?? 100;
+  const tokensPerStep = train.batchSize * train.blockSize;
+  let [best, sinceBest] = [Number.POSITIVE_INFINITY, 0];
+  let firstLoss: number | null = null;
+  let lastLoss: number | null = null;
+  let done = doneBefore;
+  const result = (interrupted: boolean): BlockResult => ({
+    done,
+    interrupted,
+    firstLoss,
+    lastLoss,
+    hits: cache.hits,
+    misses: cache.misses,
+  });
+  try {
+    for (let n = resumed?.blockStep ?? 0; n < limit; n++) {
+      const start = performance.now();
+      const sample = await cache.at(n);
+      const horizon = train.blockwiseResetLrEachBlock ? { at: n, of: limit } : { at: done, of: total };
+      const lr = train.lr * learningRateFactor(horizon.at, { ...train, totalSteps: horizon.of });
+      const report = await step.run([{ x: sample.x, target: sample.target }], { step: n, lr, seed });
+      done++;
+      firstLoss ??= report.loss;
+      lastLoss = report.loss;
+      context.onEvent({
+        runId: context.runId,
+        phase: train.phase,
+        step: done,
+        totalSteps: total,
+        loss: report.loss,
+        lr,
+        tokensPerSecond: (tokensPerStep * 1000) / (performance.now() - start),
+        gradNorm: report.gradNorm,
+        valLoss: null,
+        blockIndex: index,
+        metrics: {},
+      });
+      await breathe();
+      const converged = converging && report.loss <= (train.convergenceTarget ?? 0);
+      sinceBest = report.loss < best ? 0 : sinceBest + 1;
+      best = Math.min(best, report.loss);
+      if (converged || (converging && sinceBest >= train.convergencePatience)) break;
+      const progress = { step: done, blockIndex: index, blockStep: n + 1, final: false };
+      if (signal?.aborted && n + 1 < limit) {
+        // While converging, patience counts from the block's start: such a block is begun anew.
+        if (!converging) await store?.save(progress, step.optimizer);
+        return result(true);
+      }
+      if (done % saveEvery === 0 && n + 1 < limit && !converging) await store?.save(progress, step.optimizer);
+    }
+    return result(false);
+  } finally {
+    step.dispose();
+    cache.dispose();
+    for (const parameter of parameters.values()) parameter.releaseSpare();
+  }
+}

@@ -1,0 +1,182 @@
+import { buildModel, type Model } from "@caramba/model";
+import { compile, constant, Philox, ReferenceBackend, reshape } from "@caramba/tensor";
+import { describe, expect, test } from "vitest";
+import { factorForm, matrix, multiply } from "./factor.ts";
+import { performSurgery } from "./surgery.ts";
+import { teacherConfig } from "./teacher-config.ts";
+
+const backend = new ReferenceBackend();
+const [d, heads, kv] = [32, 4, 2];
+
+const student = (attention: object, seed = 9): Model =>
+  buildModel(
+    {
+      embedder: { type: "token", vocabSize: 13, dModel: d },
+      topology: {
+        type: "StackedTopology",
+        layers: [
+          {
+            type: "NestedTopology",
+            repeat: 2,
+            layers: [
+              {
+                type: "ResidualTopology",
+                layers: [
+                  { type: "RMSNormLayer", dModel: d },
+                  {
+                    type: "AttentionLayer",
+                    dModel: d,
+                    nHeads: heads,
+                    nKvHeads: kv,
+                    mode: "decoupled",
+                    ...attention,
+                  } as never,
+                ],
+              },
+              {
+                type: "ResidualTopology",
+                layers: [
+                  { type: "RMSNormLayer", dModel: d },
+                  { type: "SwiGLULayer", dModel: d, dFf: 48, bias: false },
+                ],
+              },
+            ],
+          },
+          { type: "RMSNormLayer", dModel: d },
+        ],
+      },
+    },
+    { seed },
+  );
+
+const ids = constant(
+  Int32Array.from({ length: 12 }, (_, i) => (i * 5 + 3) % 13),
+  [12],
+);
+
+async function logits(model: Model): Promise<Float32Array> {
+  const program = await compile({ outputs: { y: model.forward(reshape(ids, [1, 12])) } }, { backend });
+  return (await program.read())["y"] as Float32Array;
+}
+
+/** A teacher with weights large enough that attention matters. */
+async function teacherOf(model: Model): Promise<Model> {
+  const teacher = buildModel(teacherConfig(model.config), { seed: 4 });
+  for (const [name, variable] of teacher.variables())
+    if (name.includes("_proj")) variable.write(((await variable.read()) as Float32Array).map((v) => 2.5 * v));
+  return teacher;
+}
+
+const distance = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((worst, v, i) => Math.max(worst, Math.abs(v - (b[i] as number))), 0);
+
+describe("at full dimensions the student computes the teacher's logits", () => {
+  // Head width 8: all four rotary pairs fit a geometric width of 8, values are not narrowed.
+  for (const [name, attention] of Object.entries({
+    "shared key-value heads": { semDim: 16, geoDim: 32 },
+    "with a gate": { semDim: 16, geoDim: 32, decoupledGate: true },
+    "a key-value head per query head": { semDim: 16, geoDim: 32, nKvHeads: 4 },
+  }))
+    test(name, async () => {
+      const model = student(attention);
+      const teacher =
+        name === "a key-value head per query head"
+          ? await teacherOf(student({ semDim: 16, geoDim: 32 }))
+          : await teacherOf(model);
+      const before = await logits(model);
+      await performSurgery(teacher, model);
+      const expected = await logits(teacher);
+      expect(distance(await logits(model), expected)).toBeLessThan(1e-4);
+      expect(distance(before, expected)).toBeGreaterThan(0.1);
+    });
+});
+
+test("the error grows smoothly as the dimensions shrink, and stays below random attention", async () => {
+  const errors: number[] = [];
+  const sizes = [
+    { semDim: 16, geoDim: 32, attnDim: 32 },
+    { semDim: 16, geoDim: 24, attnDim: 32 },
+    { semDim: 16, geoDim: 16, attnDim: 32 },
+    { semDim: 8, geoDim: 16, attnDim: 24 },
+    { semDim: 8, geoDim: 8, attnDim: 16 },
+  ];
+  const teacher = await teacherOf(student(sizes[0] as object));
+  const expected = await logits(teacher);
+  const rms = (a: Float32Array) =>
+    Math.sqrt(a.reduce((s, v, i) => s + (v - (expected[i] as number)) ** 2, 0) / a.length);
+  for (const size of sizes) {
+    const model = student(size);
+    await performSurgery(teacher, model);
+    errors.push(rms(await logits(model)));
+  }
+  for (let i = 1; i < errors.length; i++) expect(errors[i]).toBeGreaterThan(errors[i - 1] as number);
+  const control = student(sizes[4] as object);
+  await performSurgery(teacher, control, { init: "random" });
+  expect(errors[4]).toBeLessThan(rms(await logits(control)));
+});
+
+test("a full-rank form is factored exactly, a truncated one as well as its singular values allow", () => {
+  const random = new Philox(5);
+  const draw = (rows: number, columns: number) =>
+    matrix(
+      Float64Array.from({ length: rows * columns }, () => random.normal()),
+      rows,
+      columns,
+    );
+  const [l1, l2, r] = [draw(10, 4), draw(10, 4), draw(10, 4)];
+  const product = (a: typeof r, b: typeof r) => {
+    const out = new Float64Array(a.rows * b.rows);
+    for (let i = 0; i < a.rows; i++)
+      for (let j = 0; j < b.rows; j++)
+        for (let k = 0; k < a.columns; k++)
+          out[i * b.rows + j] =
+            (out[i * b.rows + j] as number) +
+            (a.data[i * a.columns + k] as number) * (b.data[j * b.columns + k] as number);
+    return out;
+  };
+  const error = (rank: number): number => {
+    const { left, right } = factorForm([l1, l2], r, undefined, rank);
+    let total = 0;
+    for (const l of [l1, l2]) {
+      const exact = product(l, r);
+      product(multiply(l, left), multiply(r, right)).forEach((v, i) => {
+        total += (v - (exact[i] as number)) ** 2;
+      });
+    }
+    return total;
+  };
+  expect(error(4)).toBeLessThan(1e-20);
+  // Eckart-Young: the squared error of rank 3 is the smallest squared singular value of [L1; L2] R^T, found here by
+  // power iteration on the inverse of its 4x4 Gram form, independently of the factoring.
+  const g = (m: typeof r) => {
+    const out = Array.from({ length: 4 }, () => new Array<number>(4).fill(0));
+    for (let k = 0; k < m.rows; k++)
+      for (let i = 0; i < 4; i++)
+        for (let j = 0; j < 4; j++)
+          (out[i] as number[])[j] =
+            ((out[i] as number[])[j] as number) + (m.data[k * 4 + i] as number) * (m.data[k * 4 + j] as number);
+    return out;
+  };
+  const times = (a: number[][], b: number[][]) =>
+    a.map((row) => b.map((_, j) => row.reduce((s, v, k) => s + v * ((b[k] as number[])[j] as number), 0)));
+  const left = g(l1).map((row, i) => row.map((v, j) => v + ((g(l2)[i] as number[])[j] as number)));
+  // Eigenvalues of (L^T L)(R^T R) are the squared singular values; deflate the three largest by powering.
+  const m = times(left, g(r));
+  const trace = (a: number[][]) => a.reduce((s, row, i) => s + (row[i] as number), 0);
+  const e1 = trace(m);
+  const m2 = times(m, m);
+  const m3 = times(m2, m);
+  const m4 = times(m3, m);
+  const [p1, p2, p3, p4] = [e1, trace(m2), trace(m3), trace(m4)];
+  // Newton's identities give the characteristic polynomial; its smallest root by Newton's method from 0.
+  const a1 = p1;
+  const a2 = (a1 * p1 - p2) / 2;
+  const a3 = (a2 * p1 - a1 * p2 + p3) / 3;
+  const a4 = (a3 * p1 - a2 * p2 + a1 * p3 - p4) / 4;
+  let x = 0;
+  for (let i = 0; i < 100; i++) {
+    const f = x ** 4 - a1 * x ** 3 + a2 * x ** 2 - a3 * x + a4;
+    x -= f / (4 * x ** 3 - 3 * a1 * x ** 2 + 2 * a2 * x - a3);
+  }
+  expect(error(3) / x).toBeCloseTo(1, 6);
+});

@@ -1,0 +1,336 @@
+// Surgery: the student's decoupled attention layers from the teacher's weights, everything else copied.
+//
+// A teacher head scores with q_h . k_g where q_h = x Wq_h and k_g = x Wk_g, rotated pairwise: rotary pair p of both
+// turns with frequency f_p. What matters is the bilinear form, not Wq and Wk alone, so per student key-value head:
+//
+//   geometric  keeps whole rotary pairs with their own frequencies, exactly as they are. Pairs are ranked by what would
+//              be lost without them: score energy times 1 - w_p^2, where w_p is the mean of cos(f_p d) over distances d,
+//              the best position-free stand-in for a turning pair. Slow pairs (w near 1) lose little.
+//   semantic   takes the other pairs, weighted by w_p, as the best rank-ds approximation of their bilinear form
+//              sum_h |C^(1/2) (Wq_h Wk^T - Aq_h Ak^T) C^(1/2)|^2 (C: covariance of the layer's input, or identity).
+//   value      the same for the product Wv Wo_h, with dv numbers per head.
+//
+// Factors come from Gram matrices no wider than a head, so the cost does not grow with the model (factor.ts). With all
+// pairs kept and full value width the student computes what the teacher does. Source of the idea: "Attention Surgery"
+// (Ghafoorian et al., 2025) transplants weights; factoring the form and keeping pairs is this project's.
+import type { AttentionLayer } from "@caramba/layers";
+import { attentionLayers, type Model } from "@caramba/model";
+import { CarambaError, Philox, streamOf, type Variable } from "@caramba/tensor";
+import { factorForm, gram, type Matrix, matrix, multiply } from "./factor.ts";
+
+/** How surgery proceeds. */
+export interface SurgeryOptions {
+  /** `svd`: as described above. `random`: attention keeps its random start (a control). Default svd. */
+  readonly init?: "svd" | "random";
+  /** Covariance [D, D] of each attention layer's input, row-major; default identity. */
+  readonly covariances?: readonly Float64Array[];
+  /** Distances over which a pair's mean cosine is taken, in positions; default 64. */
+  readonly distances?: number;
+}
+
+/** What surgery did to a layer. */
+export interface SurgeryReport {
+  readonly path: string;
+  /** Share of the teacher's score energy in the rotary pairs that were kept, 0 to 1, mean over key-value heads. */
+  readonly keptGeometricEnergy: number;
+}
+
+const numbers = async (variable: Variable): Promise<Float32Array> => (await variable.read()) as Float32Array;
+
+/** Initialises `student` from `teacher`. Layers other than attention must agree by path and shape. */
+export async function performSurgery(
+  teacher: Model,
+  student: Model,
+  options: SurgeryOptions = {},
+): Promise<SurgeryReport[]> {
+  const theirs = attentionLayers(teacher);
+  const own = attentionLayers(student);
+  if (theirs.length !== own.length)
+    throw misfit(`the student has ${own.length} attention layers, the teacher ${theirs.length}`);
+  const replaced = new Set<Variable>();
+  for (const { layer } of own) for (const variable of layer.variables().values()) replaced.add(variable);
+  await copyRest(teacher, student, replaced);
+  const reports: SurgeryReport[] = [];
+  for (const [i, { path, layer }] of own.entries()) {
+    const source = theirs[i]?.layer as AttentionLayer;
+    if (layer.config.mode !== "decoupled") {
+      await copyLayer(source, layer, path);
+      continue;
+    }
+    if (options.init === "random") continue;
+    reports.push(await transplant(source, layer, path, options.covariances?.[i], options.distances ?? 64));
+  }
+  return reports;
+}
+
+const misfit = (message: string): CarambaError =>
+  new CarambaError(`surgery: ${message}`, {
+    code: "surgery",
+    remedy: "derive the teacher from the student's config (teacherConfig), or give both the same topology",
+  });
+
+async function copyRest(teacher: Model, student: Model, replaced: ReadonlySet<Variable>): Promise<void> {
+  const source = teacher.variables();
+  for (const [path, variable] of student.variables()) {
+    if (replaced.has(variable)) continue;
+    const found = source.get(path);
+    if (!found || found.shape.join() !== variable.shape.join())
+      throw misfit(`${path} [${variable.shape.join(", ")}] has no counterpart of its shape in the teacher`);
+    variable.write(await found.read());
+  }
+}
+
+async function copyLayer(from: AttentionLayer, to: AttentionLayer, path: string): Promise<void> {
+  const source = from.variables();
+  for (const [name, variable] of to.variables()) {
+    const found = source.get(name);
+    if (!found || found.shape.join() !== variable.shape.join())
+      throw misfit(`${path}.${name} has no counterpart of its shape in the teacher`);
+    variable.write(await found.read());
+  }
+}
+
+/** A rotary pair of a teacher key-value head. */
+interface Pair {
+  readonly kvHead: number;
+  readonly index: number;
+  readonly frequency: number;
+  readonly meanCosine: number;
+  /** Score energy |q_p|^2 |k_p|^2 summed over the query heads that read it. */
+  readonly energy: number;
+}
+
+interface Widths {
+  readonly d: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly group: number;
+}
+
+async function transplant(
+  from: AttentionLayer,
+  to: AttentionLayer,
+  path: string,
+  covariance: Float64Array | undefined,
+  distances: number,
+): Promise<SurgeryReport> {
+  const [t, s] = [from.geometry, to.geometry];
+  if (t.nHeads !== s.nHeads) throw misfit(`${path}: ${s.nHeads} heads, the teacher has ${t.nHeads}`);
+  if (t.groupSize % s.groupSize !== 0 && s.groupSize % t.groupSize !== 0)
+    throw misfit(`${path}: ${s.nKvHeads} and ${t.nKvHeads} key-value heads do not nest`);
+  if (from.config.mode === "decoupled" || from.config.bias || to.config.bias)
+    throw misfit(`${path}: the teacher must be standard or GQA attention, both without bias`);
+  if (!from.config.ropeEnabled || !to.config.ropeEnabled)
+    throw misfit(`${path}: both must use rotary positions (rope_enabled)`);
+  const d = from.config.dModel;
+  const widths: Widths = { d, headDim: t.headDim, valueDim: t.vHeadDim, group: t.groupSize };
+  const read = async (name: string, columns: number): Promise<Matrix> =>
+    matrix(Float64Array.from(await numbers((from.projections.get(name) as { weight: Variable }).weight)), d, columns);
+  const wq = await read("q_proj", t.nHeads * t.headDim);
+  const wk = await read("k_proj", t.nKvHeads * t.headDim);
+  const wv = await read("v_proj", t.nKvHeads * t.vHeadDim);
+  const woData = await numbers((from.projections.get("out_proj") as { weight: Variable }).weight);
+  const wo = matrix(Float64Array.from(woData), t.nHeads * t.vHeadDim, d);
+  const c = covariance ? matrix(covariance, d, d) : undefined;
+  const out = emptyWeights(to, d);
+  const frequencies = from.rotaryFrequencies();
+  let kept = 0;
+  for (let kv = 0; kv < s.nKvHeads; kv++) {
+    const heads = Array.from({ length: s.groupSize }, (_, i) => kv * s.groupSize + i);
+    const kvHeads = [...new Set(heads.map((h) => Math.floor(h / widths.group)))];
+    const pairs = kvHeads.flatMap((g) => rankPairs(wq, wk, c, g, heads, widths, frequencies, distances));
+    if (s.geoHeadDim / 2 > pairs.length)
+      throw misfit(
+        `${path}: geo_dim asks for ${s.geoHeadDim / 2} rotary pairs per head, the teacher has ${pairs.length}`,
+      );
+    const total = pairs.reduce((sum, p) => sum + p.energy, 0);
+    const loss = (p: Pair) => p.energy * (1 - p.meanCosine ** 2);
+    const ranked = [...pairs].sort((a, b) => loss(b) - loss(a) || a.kvHead - b.kvHead || a.index - b.index);
+    // Kept pairs in descending frequency, the order of a plain rotary embedding.
+    const geometric = ranked.slice(0, s.geoHeadDim / 2).sort((a, b) => b.frequency - a.frequency || a.index - b.index);
+    kept += geometric.reduce((sum, p) => sum + p.energy, 0) / (total || 1) / s.nKvHeads;
+    placeGeometric(out, to, kv, heads, geometric, wq, wk, widths);
+    placeSemantic(out, to, path, kv, heads, ranked.slice(s.geoHeadDim / 2), wq, wk, c, widths);
+    placeValues(out, to, path, kv, heads, kvHeads, wv, wo, c, widths);
+  }
+  for (const [name, layer] of to.projections) layer.weight.write(Float32Array.from(out.get(name)?.data ?? []));
+  if (to.gate) to.gate.write(new Float32Array(s.nHeads));
+  to.geoFrequencies?.write(Float32Array.from(out.get("frequencies")?.data ?? []));
+  return { path, keptGeometricEnergy: kept };
+}
+
+function emptyWeights(to: AttentionLayer, d: number): Map<string, Matrix> {
+  const out = new Map<string, Matrix>();
+  for (const [name, layer] of to.projections) {
+    const [rows = d, columns = d] = layer.weight.shape;
+    out.set(name, matrix(new Float64Array(rows * columns), rows, columns));
+  }
+  const [heads = 0, pairs = 0] = to.geoFrequencies?.shape ?? [];
+  out.set("frequencies", matrix(new Float64Array(heads * pairs), heads, pairs));
+  return out;
+}
+
+/** Columns of a matrix [D, n], gathered. */
+function columns(m: Matrix, indices: readonly number[]): Matrix {
+  const out = matrix(new Float64Array(m.rows * indices.length), m.rows, indices.length);
+  for (let r = 0; r < m.rows; r++)
+    indices.forEach((c, j) => {
+      out.data[r * indices.length + j] = m.data[r * m.columns + c] as number;
+    });
+  return out;
+}
+
+function put(target: Matrix, column: number, source: Matrix, scale: number): void {
+  for (let r = 0; r < source.rows; r++)
+    for (let j = 0; j < source.columns; j++)
+      target.data[r * target.columns + column + j] = scale * (source.data[r * source.columns + j] as number);
+}
+
+/** Columns of pair p of head h: features p and p + dh/2. */
+const pairColumns = (head: number, pair: number, headDim: number): number[] => [
+  head * headDim + pair,
+  head * headDim + pair + headDim / 2,
+];
+
+function rankPairs(
+  wq: Matrix,
+  wk: Matrix,
+  c: Matrix | undefined,
+  kvHead: number,
+  heads: readonly number[],
+  { headDim, group }: Widths,
+  frequencies: Float32Array,
+  distances: number,
+): Pair[] {
+  const trace = (m: Matrix): number => {
+    const g = gram(m, c);
+    return (g.data[0] as number) + (g.data[3] as number);
+  };
+  return Array.from({ length: headDim / 2 }, (_, index) => {
+    const frequency = frequencies[index] as number;
+    let cosine = 0;
+    for (let distance = 0; distance < distances; distance++) cosine += Math.cos(frequency * distance) / distances;
+    const key = trace(columns(wk, pairColumns(kvHead, index, headDim)));
+    let query = 0;
+    for (const h of heads)
+      if (Math.floor(h / group) === kvHead) query += trace(columns(wq, pairColumns(h, index, headDim)));
+    return { kvHead, index, frequency, meanCosine: cosine, energy: query * key };
+  });
+}
+
+type Weights = ReadonlyMap<string, Matrix>;
+
+function placeGeometric(
+  out: Weights,
+  to: AttentionLayer,
+  kv: number,
+  heads: readonly number[],
+  pairs: readonly Pair[],
+  wq: Matrix,
+  wk: Matrix,
+  { headDim, group }: Widths,
+): void {
+  const { geoHeadDim } = to.geometry;
+  const scale = (geoHeadDim / headDim) ** 0.25;
+  pairs.forEach((pair, j) => {
+    for (const [half, from] of pairColumns(pair.kvHead, pair.index, headDim).entries())
+      put(out.get("k_geo_proj") as Matrix, kv * geoHeadDim + j + (half * geoHeadDim) / 2, columns(wk, [from]), scale);
+    for (const h of heads) {
+      if (Math.floor(h / group) !== pair.kvHead) continue;
+      for (const [half, from] of pairColumns(h, pair.index, headDim).entries())
+        put(out.get("q_geo_proj") as Matrix, h * geoHeadDim + j + (half * geoHeadDim) / 2, columns(wq, [from]), scale);
+    }
+    const table = out.get("frequencies") as Matrix;
+    table.data[kv * table.columns + j] = pair.frequency;
+  });
+}
+
+function placeSemantic(
+  out: Weights,
+  to: AttentionLayer,
+  path: string,
+  kv: number,
+  heads: readonly number[],
+  pairs: readonly Pair[],
+  wq: Matrix,
+  wk: Matrix,
+  c: Matrix | undefined,
+  { d, headDim, group }: Widths,
+): void {
+  const { semHeadDim } = to.geometry;
+  const scale = (semHeadDim / headDim) ** 0.25;
+  const keys = columns(
+    wk,
+    pairs.flatMap((p) => pairColumns(p.kvHead, p.index, headDim)),
+  );
+  for (let r = 0; r < d; r++)
+    pairs.forEach((p, j) => {
+      for (const at of [2 * j, 2 * j + 1])
+        keys.data[r * keys.columns + at] = (keys.data[r * keys.columns + at] as number) * p.meanCosine;
+    });
+  const queries = heads.map((h) => {
+    const m = columns(
+      wq,
+      pairs.flatMap((p) => pairColumns(h, p.index, headDim)),
+    );
+    pairs.forEach((p, j) => {
+      if (Math.floor(h / group) === p.kvHead) return;
+      for (let r = 0; r < d; r++) m.data.fill(0, r * m.columns + 2 * j, r * m.columns + 2 * j + 2);
+    });
+    return m;
+  });
+  const { left, right } = factorForm(queries, keys, c, semHeadDim);
+  put(out.get("k_sem_proj") as Matrix, kv * semHeadDim, multiply(keys, right), scale);
+  heads.forEach((h, i) => {
+    put(out.get("q_sem_proj") as Matrix, h * semHeadDim, multiply(queries[i] as Matrix, left), scale);
+  });
+  for (const h of heads)
+    fillUnused(out.get("q_sem_proj") as Matrix, `${path}/${h}`, h * semHeadDim, semHeadDim, left.rank);
+}
+
+/**
+ * Features beyond the form's rank have zero columns in both factors. Small random numbers in one of them leave the
+ * product at zero and let gradients flow.
+ */
+function fillUnused(target: Matrix, name: string, column: number, width: number, used: number): void {
+  const random = new Philox(0, streamOf(`surgery/${name}`));
+  const std = Math.sqrt(1 / (3 * target.rows));
+  for (let r = 0; r < target.rows; r++)
+    for (let j = used; j < width; j++) target.data[r * target.columns + column + j] = std * random.normal();
+}
+
+function placeValues(
+  out: Weights,
+  to: AttentionLayer,
+  path: string,
+  kv: number,
+  heads: readonly number[],
+  kvHeads: readonly number[],
+  wv: Matrix,
+  wo: Matrix,
+  c: Matrix | undefined,
+  { d, valueDim, group }: Widths,
+): void {
+  const { vHeadDim } = to.geometry;
+  const values = columns(
+    wv,
+    kvHeads.flatMap((g) => Array.from({ length: valueDim }, (_, i) => g * valueDim + i)),
+  );
+  // Rows of Wo_h as columns [D, n]: those of other key-value heads are zero.
+  const outputs = heads.map((h) => {
+    const m = matrix(new Float64Array(d * values.columns), d, values.columns);
+    const at = kvHeads.indexOf(Math.floor(h / group)) * valueDim;
+    for (let i = 0; i < valueDim; i++)
+      for (let r = 0; r < d; r++) m.data[r * m.columns + at + i] = wo.data[(h * valueDim + i) * d + r] as number;
+    return m;
+  });
+  const { left, right } = factorForm(outputs, values, c, vHeadDim, false);
+  put(out.get("v_proj") as Matrix, kv * vHeadDim, multiply(values, right), 1);
+  fillUnused(out.get("v_proj") as Matrix, `${path}/v${kv}`, kv * vHeadDim, vHeadDim, left.rank);
+  const target = out.get("out_proj") as Matrix;
+  heads.forEach((h, k) => {
+    const rows = multiply(outputs[k] as Matrix, left);
+    for (let i = 0; i < vHeadDim; i++)
+      for (let r = 0; r < d; r++) target.data[(h * vHeadDim + i) * d + r] = rows.data[r * rows.columns + i] as number;
+  });
+}
