@@ -72,6 +72,7 @@ export {
   verifyConfig,
 } from "./from-code-run.ts";
 export { type GenerateConfig, generateSchema } from "./generate.ts";
+export { type JsonSchema, manifestJsonSchema } from "./json-schema.ts";
 export {
   type KVCacheKind,
   type KVCachePolicyConfig,

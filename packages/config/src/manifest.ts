@@ -157,7 +157,11 @@ const group = exactly<ManifestGroup>()(
 
 /** Older form: defaults, model, groups. */
 export const groupManifestSchema: z.ZodType<GroupManifest> = exactly<GroupManifest>()(
-  object({ ...head, model: modelSchema, groups: z.array(group).min(1).describe("Groups of runs") }),
+  object({
+    ...head,
+    model: modelSchema.describe("Embedder and topology, shared by all groups"),
+    groups: z.array(group).min(1).describe("Groups of runs"),
+  }),
 );
 
 /** A component may be written as its bare ref. */
@@ -201,7 +205,7 @@ const tokens = exactly<TokensData>()(
 const system = exactly<ModelSystem>()(
   object({
     ref: z.enum(["system.language_model", "system.generic"]),
-    config: object({ model: modelSchema }).describe("The model"),
+    config: object({ model: modelSchema.describe("Embedder and topology") }).describe("The model"),
   }),
 );
 

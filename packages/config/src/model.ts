@@ -83,7 +83,10 @@ const diffusionHead = exactly<DiffusionHeadConfig>()(
 export const modelSchema: z.ZodType<ModelConfig> = exactly<ModelConfig>()(
   object(
     {
-      type: z.enum(["TransformerModel", "GPTModel", "ViTModel", "MLPModel"]).describe("Kind of model"),
+      type: z
+        .enum(["TransformerModel", "GPTModel", "ViTModel", "MLPModel"])
+        .default("TransformerModel")
+        .describe("Kind of model"),
       embedder: embedderSchema.prefault({ type: "none" }).describe("How inputs become features; default none"),
       topology: topologySchema.describe("The graph of layers"),
       diffusion_head: diffusionHead.prefault({}).describe("Optional diffusion head; default disabled"),
