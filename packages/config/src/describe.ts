@@ -38,7 +38,7 @@ export function describeModel(model: ModelConfig, options: DescribeOptions = {})
 }
 
 /** The whole plan, or one target of it, in lines. */
-export function describePlan(plan: Plan, options: DescribeOptions & { target?: Target } = {}): string[] {
+export function describePlan(plan: Plan, options: DescribeOptions & { target?: Target | undefined } = {}): string[] {
   const { defaults } = plan;
   const lines = [
     `manifest.version=${plan.version}`,

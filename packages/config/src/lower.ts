@@ -2,7 +2,7 @@
  * Lowering: either manifest form becomes the one Plan. Defaults are merged, a list of seeds becomes several runs,
  * a benchmark without data gets its target's, and rules that span several parts of a manifest are checked.
  */
-import type { BenchmarkSpec } from "./benchmark.ts";
+import type { BenchmarkConfig, BenchmarkSpec } from "./benchmark.ts";
 import { expectedRules } from "./expected.ts";
 import type { GroupManifest, Manifest, ManifestDefaults, ManifestTarget, TargetManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model.ts";
@@ -97,7 +97,7 @@ class Lowering {
         model: manifest.model,
         trainer: { type: trainerByPhase(runs) },
         runs,
-        benchmarks: this.benchmarks(group.benchmarks, group.data, path),
+        benchmarks: this.benchmarks(group.benchmarks, group.data, manifest.model, path),
       };
     });
   }
@@ -115,6 +115,7 @@ class Lowering {
     const { config } = target.data;
     const { model } = target.system.config;
     const runs = this.runs(target.runs, model, path, [...path, "system", "config", "model", "block_size"]);
+    this.trainerFits(target, path);
     return {
       name: target.name,
       description: target.description,
@@ -130,8 +131,24 @@ class Lowering {
       model,
       trainer: trainerOf(target, runs),
       runs,
-      benchmarks: this.benchmarks(target.benchmarks, config.path, path),
+      benchmarks: this.benchmarks(target.benchmarks, config.path, model, path),
     };
+  }
+
+  /** A trainer that was named outright must be able to do every run. */
+  trainerFits(target: ManifestTarget, path: Path): void {
+    const { ref } = target.trainer;
+    for (const [index, { train }] of target.runs.entries()) {
+      if (train === null) continue;
+      if (ref === "trainer.standard" && train.phase !== "standard") {
+        const message = `expected phase: standard with trainer.standard, found ${train.phase}; write trainer: trainer.upcycle`;
+        this.report([...path, "runs", index, "train", "phase"], message);
+      }
+      if (ref === "trainer.checkpoint_compare") {
+        const message = "expected no train block with trainer.checkpoint_compare (it only measures), found one";
+        this.report([...path, "runs", index, "train"], message);
+      }
+    }
   }
 
   runs(written: ManifestRun[], model: ModelConfig, owner: Path, modelBlock: Path): Run[] {
@@ -183,15 +200,21 @@ class Lowering {
     };
   }
 
-  benchmarks(written: BenchmarkSpec[] | null, data: string | null, owner: Path): BenchmarkSpec[] {
+  benchmarks(written: BenchmarkSpec[] | null, data: string | null, model: ModelConfig, owner: Path): BenchmarkSpec[] {
     const specs = written ?? [];
     this.unique(
       specs.map((spec) => spec.id),
       (index) => [...owner, "benchmarks", index, "id"],
       "benchmark id",
     );
-    return specs.map((spec) => {
+    return specs.map((spec, index) => {
       const { config } = spec;
+      const limit = model.blockSize ?? Number.POSITIVE_INFINITY;
+      for (const [key, length] of contextLengths(config)) {
+        if (length <= limit) continue;
+        const message = `expected at most the model's block_size ${limit} tokens of context, found ${length}`;
+        this.report([...owner, "benchmarks", index, "config", key], message);
+      }
       if ((config.type !== "perplexity" && config.type !== "context") || config.dataset !== null) return spec;
       return { ...spec, config: { ...config, dataset: data } };
     });
@@ -224,6 +247,22 @@ class Lowering {
 
   report(path: Path, message: string): void {
     this.issues.push({ path, message });
+  }
+}
+
+/** The longest context a benchmark needs, with the key that sets it. */
+function contextLengths(config: BenchmarkConfig): [string, number][] {
+  switch (config.type) {
+    case "perplexity":
+      return [["block_size", config.blockSize]];
+    case "latency":
+      return [["prompt_lengths", Math.max(...config.promptLengths) + Math.max(...config.generationLengths)]];
+    case "memory":
+      return [["sequence_lengths", Math.max(...config.sequenceLengths)]];
+    case "context":
+      return [["context_lengths", Math.max(...config.contextLengths)]];
+    default:
+      return [];
   }
 }
 

@@ -269,6 +269,23 @@ describe("a mistake is shown where it must be mended", () => {
     );
   });
 
+  it("trainers and benchmarks that cannot do what they are asked", () => {
+    const trainer = replaced("    runs:\n", "    trainer: trainer.standard\n    runs:\n").text.replace(
+      "phase: standard",
+      "phase: global",
+    );
+    expect(mistakes(trainer)).toEqual([
+      "30:18 targets.0.runs.0.train.phase: expected phase: standard with trainer.standard, found global; write trainer: trainer.upcycle",
+    ]);
+    const short = replaced("type: TransformerModel", "type: TransformerModel\n          block_size: 64").text;
+    const benchmarks =
+      "    benchmarks:\n      - {id: p, config: {type: perplexity, block_size: 65}}\n      - {id: l, config: {type: latency, prompt_lengths: [60, 8], generation_lengths: [5]}}\n";
+    expect(mistakes(short + benchmarks)).toEqual([
+      "35:56 targets.0.benchmarks.0.config.block_size: expected at most the model's block_size 64 tokens of context, found 65",
+      "36:41 targets.0.benchmarks.1.config.prompt_lengths: expected at most the model's block_size 64 tokens of context, found 65",
+    ]);
+  });
+
   it("expected settings that the run does not have", () => {
     const expecting = (line: string): string[] => mistakes(replaced("seed: 7", `expected: {${line}}`).text);
     expect(expecting("phase: standard, tied_embeddings: true, batch_size: 2")).toEqual([]);
