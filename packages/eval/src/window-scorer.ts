@@ -1,7 +1,16 @@
 // Scores windows of text: the negative log-likelihood of every target token. All perplexities come from here, of
 // training's validation, of verification and of the benchmark, so that they mean the same.
 import type { Model } from "@caramba/model";
-import { type Backend, CarambaError, compile, crossEntropy, input, type Program, reshape } from "@caramba/tensor";
+import {
+  type Backend,
+  CarambaError,
+  compile,
+  crossEntropy,
+  input,
+  type Program,
+  reshape,
+  slice,
+} from "@caramba/tensor";
 
 /** Fixed sizes of a scorer. */
 export interface WindowScorerOptions {
@@ -10,6 +19,8 @@ export interface WindowScorerOptions {
   readonly batchSize: number;
   /** Tokens per window (T). */
   readonly blockSize: number;
+  /** Ids from here on are padding of the table and get no probability; default none. */
+  readonly validVocabSize?: number | null;
 }
 
 /** Per-token losses of a model on windows of one size. */
@@ -30,8 +41,16 @@ export class WindowScorer {
     const { backend, batchSize, blockSize } = options;
     const tokens = input("tokens", [batchSize, blockSize], "int32");
     const targets = input("targets", [batchSize * blockSize], "int32");
-    const logits = model.forward(tokens);
-    const rows = reshape(logits, [batchSize * blockSize, logits.shape[2] as number]);
+    const all = model.forward(tokens);
+    const width = all.shape[2] as number;
+    const valid = options.validVocabSize ?? width;
+    if (valid < 1 || valid > width)
+      throw new CarambaError(`valid_vocab_size is ${valid}, but the model has ${width} ids`, {
+        code: "vocab",
+        remedy: `use 1 to ${width}`,
+      });
+    const logits = valid < width ? slice(all, 2, 0, valid) : all;
+    const rows = reshape(logits, [batchSize * blockSize, valid]);
     return new WindowScorer(await compile({ outputs: { nll: crossEntropy(rows, targets) } }, { backend }), options);
   }
 
