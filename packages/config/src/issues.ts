@@ -21,37 +21,58 @@ type Parsed<T> = { ok: true; value: T } | { ok: false; issues: ConfigIssue[] };
 
 /** Run a schema over plain data and translate what it complains about. */
 export function check<T>(schema: z.ZodType<T>, data: unknown): Parsed<T> {
-  const result = schema.safeParse(data, { reportInput: true, error: allowedKeys });
+  const result = schema.safeParse(data, { reportInput: true, error: fromSchema });
   if (result.success) return { ok: true, value: result.data };
-  return { ok: false, issues: result.error.issues.flatMap((issue) => translate(issue, data)) };
+  const issues = result.error.issues.flatMap((issue) => translate(issue, data));
+  return { ok: false, issues: issues.filter((issue) => !explained(issue, issues)) };
 }
 
-/** zod does not list the valid keys in its issue; the raw issue still knows the schema, so put them in the message. */
-function allowedKeys(raw: z.core.$ZodRawIssue): string | undefined {
-  if (raw.code !== "unrecognized_keys" || !(raw.inst instanceof z.ZodObject)) return undefined;
-  return Object.keys(raw.inst.shape).join(" ");
+/** What zod's issue leaves out but its schema knows: the valid keys, and that a number must be whole. */
+function fromSchema(raw: z.core.$ZodRawIssue): string | undefined {
+  if (raw.code === "unrecognized_keys" && raw.inst instanceof z.ZodObject) return Object.keys(raw.inst.shape).join(" ");
+  return raw.code === "invalid_type" && raw.inst instanceof z.ZodNumber && raw.inst.isInt ? "int" : undefined;
+}
+
+/** A misspelt key explains the one that is missing. */
+function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
+  if (issue.code !== "missing") return false;
+  const parent = JSON.stringify(issue.path.slice(0, -1));
+  return all.some(
+    (other) =>
+      other.code === "unknown_key" &&
+      other.suggestion === issue.path.at(-1) &&
+      JSON.stringify(other.path.slice(0, -1)) === parent,
+  );
 }
 
 function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
-  const path = issue.path.filter((part) => typeof part !== "symbol");
+  const path = written(
+    data,
+    issue.path.filter((part) => typeof part !== "symbol"),
+  );
   const value = lookup(data, path);
   const found = describe(value);
   switch (issue.code) {
     case "unrecognized_keys": {
-      const valid = issue.message.split(" ");
+      const valid = issue.message.split(" ").filter((key) => key !== "");
       return issue.keys.map((key) => unknownKey([...path, key], key, valid));
     }
-    case "invalid_union":
-      if ("options" in issue) return [unknownType(path, value, (issue.options ?? []).map(String))];
-      return [mistake(path, value, alternatives(issue), found)];
+    case "invalid_union": {
+      if ("options" in issue) return [unknownType(path, value, (issue.options ?? []).map(String), data)];
+      const inside = issue.errors.find((errors) => errors.every((error) => error.path.length > 0));
+      if (inside === undefined) return [mistake(path, value, alternatives(issue), found)];
+      return inside.flatMap((error) => translate({ ...error, path: [...issue.path, ...error.path] }, data));
+    }
     case "invalid_value":
       return [unknownName(path, value, issue.values.map(String))];
     case "invalid_type":
-      return [mistake(path, value, typeName(issue.expected), found)];
+      return [mistake(path, value, typeName(issue.message === "int" ? "int" : issue.expected), found)];
     case "too_small":
-      return [limit(path, issue.origin, issue.inclusive === false ? "greater than" : "at least", issue.minimum, found)];
+      return [
+        limit(path, issue.origin, issue.inclusive === false ? "greater than" : "of at least", issue.minimum, found),
+      ];
     case "too_big":
-      return [limit(path, issue.origin, issue.inclusive === false ? "less than" : "at most", issue.maximum, found)];
+      return [limit(path, issue.origin, issue.inclusive === false ? "less than" : "of at most", issue.maximum, found)];
     case "custom":
       return [{ code: "rule", path, message: issue.message }];
     default:
@@ -59,11 +80,17 @@ function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
   }
 }
 
+/** The path as a person wrote it: a component or a storage kind may be a bare word where its mapping is meant. */
+function written(data: unknown, path: (string | number)[]): (string | number)[] {
+  const parent = path.slice(0, -1);
+  return path.length > 0 && typeof lookup(data, parent) === "string" ? parent : path;
+}
+
 function unknownKey(path: (string | number)[], key: string, valid: string[]): ConfigIssue {
   const known = advice[key];
   const suggestion = known === undefined ? closest(key, valid) : undefined;
   const message = known === undefined ? `unknown key "${key}"` : `unknown key "${key}": ${known}`;
-  const listed = suggestion === undefined && known === undefined ? `; the keys here are ${list(valid)}` : "";
+  const listed = suggestion === undefined && known === undefined ? `; ${keysHere(valid)}` : "";
   const issue: ConfigIssue = {
     code: "unknown_key",
     path,
@@ -74,11 +101,18 @@ function unknownKey(path: (string | number)[], key: string, valid: string[]): Co
   return suggestion === undefined ? issue : { ...issue, suggestion };
 }
 
-function unknownType(path: (string | number)[], value: unknown, options: string[]): ConfigIssue {
-  if (value === undefined) {
-    return { code: "missing", path, message: `expected ${list(options)}, found nothing`, expected: list(options) };
-  }
-  return unknownName(path, value, options);
+function keysHere(valid: readonly string[]): string {
+  if (valid.length === 0) return "there are no keys here";
+  return `the keys here are ${valid.length > 16 ? `${valid.slice(0, 16).join(", ")} ...` : list(valid)}`;
+}
+
+function unknownType(path: (string | number)[], value: unknown, options: string[], data: unknown): ConfigIssue {
+  if (value !== undefined) return unknownName(path, value, options);
+  const siblings = lookup(data, path.slice(0, -1));
+  const near =
+    siblings !== null && typeof siblings === "object" ? closest(String(path.at(-1)), Object.keys(siblings)) : undefined;
+  const slip = near === undefined ? "" : `; is "${near}" a slip?`;
+  return { code: "missing", path, message: `expected ${list(options)}, found nothing${slip}`, expected: list(options) };
 }
 
 function unknownName(path: (string | number)[], value: unknown, options: string[]): ConfigIssue {
@@ -116,17 +150,16 @@ function limit(
   bound: unknown,
   found: string,
 ): ConfigIssue {
-  const unit = origin === "array" ? " entries" : origin === "string" ? " characters" : "";
-  const what =
-    origin === "array"
-      ? "a list with"
-      : origin === "string"
-        ? "a string of"
-        : origin === "int"
-          ? "an integer"
-          : "a number";
-  const expected = `${what} ${relation} ${bound}${unit}`;
+  const expected =
+    origin === "array" || origin === "string"
+      ? `${origin === "array" ? "a list" : "a text"} ${relation} ${bound} ${origin === "array" ? plural("entry", bound) : plural("character", bound)}`
+      : `a number ${relation} ${bound}`;
   return { code: "invalid_value", path, message: `expected ${expected}, found ${found}`, expected, found };
+}
+
+function plural(word: string, count: unknown): string {
+  if (count === 1) return word;
+  return word.endsWith("y") ? `${word.slice(0, -1)}ies` : `${word}s`;
 }
 
 /** What a person would say about a value of the wrong kind. */

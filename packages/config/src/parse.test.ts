@@ -150,7 +150,7 @@ describe("a mistake is shown where it must be mended", () => {
       "steps: 10",
       'steps: "10"',
       16,
-      'targets.0.runs.0.steps: expected a number, found "10"; write it without quotes',
+      'targets.0.runs.0.steps: expected an integer, found "10"; write it without quotes',
     ],
     [
       "a value out of range",
@@ -187,6 +187,27 @@ describe("a mistake is shown where it must be mended", () => {
       26,
       "targets.0.system.config.model.topology.layers.0.d_model: expected d_model 16",
     ],
+    [
+      "one bad seed of several",
+      "seed: 7",
+      "seed: [1, x]",
+      19,
+      'targets.0.runs.0.seed.1: expected an integer, found "x"',
+    ],
+    [
+      "a bare word for a component",
+      "    runs:",
+      "    trainer: upcycel\n    runs:",
+      14,
+      "targets.0.trainer: expected trainer.train",
+    ],
+    [
+      "a misspelt type key",
+      "type: StackedTopology",
+      "tipe: StackedTopology",
+      11,
+      "targets.0.system.config.model.topology.type: expected",
+    ],
     ["an empty seed list", "seed: 7", "seed: []", 9, "targets.0.runs.0.seed: expected"],
     [
       "a name that is no file name",
@@ -214,6 +235,7 @@ describe("a mistake is shown where it must be mended", () => {
     const found = mistakes(text).filter((mistake) => mistake.includes(start));
     expect(found, mistakes(text).join("\n")).toHaveLength(1);
     if (start.includes("data.config")) expect(found[0]).toMatch(/^10:7 /);
+    else if (start.includes("topology.type")) expect(found[0]).toMatch(/^19:11 .* is "tipe" a slip\?$/);
     else expect(found[0]).toMatch(new RegExp(`^${line}:${column} `));
   });
 

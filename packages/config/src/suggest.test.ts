@@ -16,7 +16,7 @@ describe("editDistance", () => {
 });
 
 describe("closest", () => {
-  const names = ["d_model", "n_heads", "n_kv_heads", "RMSNormLayer", "StackedTopology"];
+  const names = ["d_model", "n_heads", "n_kv_heads", "RMSNormLayer", "StackedTopology", "trainer.upcycle"];
 
   it.each([
     ["d_modl", "d_model"],
@@ -24,6 +24,7 @@ describe("closest", () => {
     ["dModel", "d_model"],
     ["rms_norm", "RMSNormLayer"],
     ["stacked", "StackedTopology"],
+    ["upcycle", "trainer.upcycle"],
   ])("%s -> %s", (name, expected) => {
     expect(closest(name, names)).toBe(expected);
   });

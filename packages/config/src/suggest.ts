@@ -9,7 +9,9 @@ export function closest(name: string, candidates: Iterable<string>): string | un
     if (Math.abs(candidate.length - name.length) > 12) continue;
     const other = normal(candidate);
     const affix = Math.min(plain.length, other.length) >= 4 && (other.startsWith(plain) || plain.startsWith(other));
-    const distance = affix ? Math.min(2, editDistance(plain, other)) : editDistance(plain, other);
+    let distance = affix ? Math.min(2, editDistance(plain, other)) : editDistance(plain, other);
+    if (candidate.includes("."))
+      distance = Math.min(distance, 1 + editDistance(plain, normal(candidate.split(".").at(-1) ?? "")));
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
