@@ -4,13 +4,16 @@ import {
   type Checkpoint,
   type CheckpointState,
   checkpointName,
+  type DeferredTensor,
   latestCheckpoint,
   loadCheckpoint,
+  type OptimizerTensors,
+  restore,
   saveCheckpoint,
-  type TensorData,
+  tensorsOf,
 } from "@caramba/loader";
 import type { Model } from "@caramba/model";
-import { CarambaError, type Variable } from "@caramba/tensor";
+import { CarambaError } from "@caramba/tensor";
 import type { Optimizer } from "./optimizer.ts";
 
 /** Where a run's checkpoints live and what they must agree with. */
@@ -38,35 +41,7 @@ export interface Progress {
 
 /** A restored position, with the optimizer states still to be handed to the optimizer. */
 export interface Restored extends Progress {
-  readonly optimizer: { readonly m: Tensors; readonly v: Tensors } | null;
-}
-
-type Tensors = Readonly<Record<string, TensorData>>;
-
-async function readAll(variables: ReadonlyMap<string, Variable>): Promise<Record<string, TensorData>> {
-  const out: Record<string, TensorData> = Object.create(null);
-  for (const [name, variable] of variables)
-    out[name] = { dtype: "F32", shape: variable.shape, data: (await variable.read()) as Float32Array };
-  return out;
-}
-
-/** Writes tensors into variables by name. @throws CarambaError naming what is missing, unexpected or of another shape. */
-export function writeAll(variables: ReadonlyMap<string, Variable>, tensors: Tensors, what: string): void {
-  const problems: string[] = [];
-  for (const [name, variable] of variables) {
-    const found = tensors[name];
-    if (!found) problems.push(`${name} is missing`);
-    else if (found.shape.join() !== variable.shape.join())
-      problems.push(`${name} is [${found.shape.join(", ")}], expected [${variable.shape.join(", ")}]`);
-    else if (!(found.data instanceof Float32Array)) problems.push(`${name} is ${found.dtype}, expected F32`);
-  }
-  for (const name of Object.keys(tensors)) if (!variables.has(name)) problems.push(`${name} is unexpected`);
-  if (problems.length > 0)
-    throw new CarambaError(`${what} does not fit the model: ${problems.slice(0, 6).join("; ")}`, {
-      code: "checkpoint-mismatch",
-      remedy: "use the manifest that the checkpoint was made with, or start in another folder",
-    });
-  for (const [name, variable] of variables) variable.write((tensors[name] as TensorData).data as Float32Array);
+  readonly optimizer: OptimizerTensors | null;
 }
 
 /** The checkpoints of one run. */
@@ -96,12 +71,10 @@ export class RunStore {
       dataHash,
       schedule: { settings },
     };
-    const checkpoint: Checkpoint<TensorData, unknown> = {
+    const checkpoint: Checkpoint<DeferredTensor, unknown> = {
       state,
-      model: await readAll(this.#model.variables()),
-      ...(optimizer && !progress.final
-        ? { optimizer: { m: await readAll(optimizer.m), v: await readAll(optimizer.v) } }
-        : {}),
+      model: tensorsOf(this.#model.variables()),
+      ...(optimizer && !progress.final ? { optimizer: { m: tensorsOf(optimizer.m), v: tensorsOf(optimizer.v) } } : {}),
     };
     const path = await saveCheckpoint(folder, checkpoint, { keepLast: 2 });
     return path;
@@ -126,7 +99,7 @@ export class RunStore {
         remedy: "delete it (or run in another folder) to start anew, or restore the manifest and data it was made with",
       });
     const { model, optimizer } = await loadCheckpoint(path);
-    writeAll(this.#model.variables(), model, path);
+    restore(this.#model.variables(), model, path);
     return {
       path,
       step: state.step,
@@ -147,5 +120,5 @@ export class RunStore {
 /** Loads the model tensors of a checkpoint file. */
 export async function loadModelTensors(model: Model, path: string): Promise<void> {
   const { model: tensors } = await loadCheckpoint(path, { optimizer: false });
-  writeAll(model.variables(), tensors, path);
+  restore(model.variables(), tensors, path);
 }

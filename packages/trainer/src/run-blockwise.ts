@@ -4,6 +4,7 @@
 // before it is frozen, so for a fixed pool of batches both its input and its target are constants: they are computed
 // once per block and read from this cache at every step, and a step runs one attention layer, not two models.
 import type { AttentionLayer } from "@caramba/layers";
+import { restore } from "@caramba/loader";
 import { attentionLayers, type Model, traceForward } from "@caramba/model";
 import {
   abs,
@@ -19,7 +20,6 @@ import {
   withScope,
 } from "@caramba/tensor";
 import { breathe } from "./events.ts";
-import { writeAll } from "./persistence.ts";
 import type { RunContext, RunOutcome } from "./run-language.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { TrainStep } from "./train-step.ts";
@@ -185,8 +185,8 @@ async function trainBlock(
   });
   const cache = await BlockCache.open(index, context, teacher);
   if (resumed?.optimizer) {
-    writeAll(step.optimizer.m, resumed.optimizer.m, resumed.path);
-    writeAll(step.optimizer.v, resumed.optimizer.v, resumed.path);
+    restore(step.optimizer.m, resumed.optimizer.m, resumed.path);
+    restore(step.optimizer.v, resumed.optimizer.v, resumed.path);
   }
   const converging = train.convergenceTarget !== null;
   const limit = converging ? train.convergenceMaxSteps : steps;

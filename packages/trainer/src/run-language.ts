@@ -3,11 +3,12 @@
 import type { TrainConfig } from "@caramba/config";
 import type { TokenBatches } from "@caramba/data";
 import type { WindowScorer } from "@caramba/eval";
+import { restore } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
 import { breathe, type TrainListener } from "./events.ts";
 import { languageLoss } from "./loss.ts";
-import { type RunStore, writeAll } from "./persistence.ts";
+import type { RunStore } from "./persistence.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { TrainStep } from "./train-step.ts";
 
@@ -75,8 +76,8 @@ export async function runLanguage(context: RunContext): Promise<RunOutcome> {
     clipNorm: train.gradClipNorm,
   });
   if (restored?.optimizer && !restored.final) {
-    writeAll(step.optimizer.m, restored.optimizer.m, restored.path);
-    writeAll(step.optimizer.v, restored.optimizer.v, restored.path);
+    restore(step.optimizer.m, restored.optimizer.m, restored.path);
+    restore(step.optimizer.v, restored.optimizer.v, restored.path);
   }
   const micros = train.gradientAccumulationSteps;
   const tokensPerStep = micros * train.batchSize * train.blockSize;
