@@ -49,6 +49,21 @@ describe("configs from TypeScript", () => {
     });
   });
 
+  it("name engines; the documents' device words mean ONNX Runtime's providers", () => {
+    const device = (name?: string) =>
+      trainConfig({ phase: "standard", batchSize: 1, blockSize: 1, lr: 1, device: name }).device;
+    expect([device(), device("cpu"), device("cuda"), device("mps"), device("tfjs:webgpu")]).toEqual([
+      "auto",
+      "onnx:cpu",
+      "onnx:cuda",
+      "onnx:coreml",
+      "tfjs:webgpu",
+    ]);
+    expect(failure(() => device("gpu")).message).toContain(
+      "device: expected auto, reference, cpu, cuda, mps or an engine",
+    );
+  });
+
   it("pass a finished config through unchanged", () => {
     const once = attentionLayerConfig({ dModel: 64, nHeads: 4, ropeScaling: { ropeType: "llama3", factor: 32 } });
     expect(attentionLayerConfig(once)).toEqual(once);

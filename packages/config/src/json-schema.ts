@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: manifests write variables as ${name}.
 /**
  * JSON Schema of manifests for editors (completion, hover text), generated from the zod schemas. It is looser than
- * the parser where it must be: a variable `${name}` may stand for any plain value, and a component may be its bare ref.
+ * the parser where it must be: a variable `${name}` may stand for any plain value or list, and a component may be its bare ref.
  */
 import { z } from "zod";
 import { groupManifestSchema, targetManifestSchema } from "./manifest.ts";
@@ -28,7 +28,9 @@ export function manifestJsonSchema(): JsonSchema {
 /** Let a variable stand where a plain value is described, and a bare ref where a component is. */
 function loosen(schema: JsonSchema): void {
   const properties = schema["properties"] as JsonSchema | undefined;
-  const plain = ["number", "integer", "boolean"].includes(String(schema["type"])) || "enum" in schema;
+  const plain =
+    ["number", "integer", "boolean", "array"].includes(String(schema["type"])) ||
+    ["enum", "pattern", "allOf"].some((key) => key in schema);
   const component = properties !== undefined && "ref" in properties;
   if (!plain && !component) return;
   const { description, default: fallback, ...rest } = schema;

@@ -3,6 +3,7 @@
  * the original's engine (CUDA loaders, fused kernels ...) and change no number here.
  */
 import { z } from "zod";
+import { deviceSchema } from "./device.ts";
 import {
   exactly,
   nonNegative,
@@ -25,6 +26,7 @@ export interface TrainConfig {
   batchSize: number;
   blockSize: number;
   lr: number;
+  /** Engine and provider as `openBackend` takes them, e.g. "auto", "onnx:cpu". */
   device: string;
   dtype: TrainDType;
   autoBatchSize: boolean;
@@ -110,7 +112,7 @@ const shape = {
   batch_size: positiveInt.describe("Sequences per step"),
   block_size: positiveInt.describe("Tokens per sequence"),
   lr: positive.describe("Peak learning rate"),
-  device: z.string().min(1).default("cpu").describe("Where to compute, e.g. cpu, onnx:cpu, tfjs:webgpu"),
+  device: deviceSchema.prefault("auto").describe("Where to compute: auto, cpu, cuda, onnx:cpu, tfjs:webgpu ..."),
   dtype: dtype.default("float32").describe("Type of the weights"),
 
   auto_batch_size: no.describe("Scale batch_size with block_size"),
