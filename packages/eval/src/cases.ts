@@ -1,15 +1,15 @@
 // Cases with known answers. Greedy kinds generate and look at the text; choice_logprob ranks given continuations by
 // the log probability of their tokens after the prompt's.
 import type { ChoiceLogprobCase, EvalCase } from "@caramba/config";
-import type { Tokenizer } from "@caramba/data";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
+import type { CaseTokenizer } from "./case-tokenizer.ts";
 import { ContextLogits } from "./context-logits.ts";
 
 /** How cases are run. */
 export interface CasesOptions {
   readonly backend: Backend;
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: CaseTokenizer;
   /** Longest greedy answer, tokens. */
   readonly maxNewTokens: number;
   /** Only the last this many tokens count; default all. */
@@ -30,7 +30,7 @@ export interface CaseOutcome {
 /** The prompt's and the choices' tokens; the prefix that joins them is a space unless the prompt ends in white space. */
 export function choiceTokens(
   item: ChoiceLogprobCase,
-  tokenizer: Tokenizer,
+  tokenizer: CaseTokenizer,
 ): { readonly prompt: number[]; readonly choices: number[][] } {
   const prefix = item.choicePrefix ?? (/\s$/.test(item.prompt) ? "" : " ");
   return {

@@ -1,4 +1,5 @@
 // Public entry of @caramba/eval.
+export type { CaseTokenizer } from "./case-tokenizer.ts";
 export {
   accuracy,
   type CaseOutcome,

@@ -1,8 +1,8 @@
 // One entry for all verifications: dispatch on the config's type.
 import type { VerifyConfig } from "@caramba/config";
-import type { Tokenizer } from "@caramba/data";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
+import type { CaseTokenizer } from "./case-tokenizer.ts";
 import { compareModels } from "./compare.ts";
 import { fidelity } from "./fidelity.ts";
 import type { VerificationResult } from "./result.ts";
@@ -24,7 +24,7 @@ export interface VerifyContext {
   /** Ids from here on are padding of the table; default none. */
   readonly validVocabSize?: number | null;
   /** Needed by eval: the tokenizer that its config names. */
-  readonly tokenizer?: Tokenizer;
+  readonly tokenizer?: CaseTokenizer;
 }
 
 /** Runs one verification. Errors: those of its kind; a failed one throws only with fail_fast. */

@@ -1,8 +1,8 @@
 // The eval verification: the student must answer enough cases, and not many fewer than its teacher.
 import type { EvalVerifyConfig } from "@caramba/config";
-import type { Tokenizer } from "@caramba/data";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
+import type { CaseTokenizer } from "./case-tokenizer.ts";
 import { accuracy, type CaseOutcome, runCases } from "./cases.ts";
 import { conclude, type VerificationResult, violationsOf } from "./result.ts";
 
@@ -12,7 +12,7 @@ export interface VerifyCasesOptions {
   readonly student: Model;
   readonly backend: Backend;
   /** The one that `config.tokenizer` names. */
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: CaseTokenizer;
   readonly config: EvalVerifyConfig;
 }
 
