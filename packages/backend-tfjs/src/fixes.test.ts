@@ -19,6 +19,7 @@ import {
   mean,
   minimum,
   mul,
+  neg,
   pad,
   pow,
   ReferenceBackend,
@@ -106,7 +107,7 @@ const cases: Case[] = [
     name: "int32 arithmetic beyond 2^24",
     values: [row(ints(16777217, -16777219, 123456789)), row(ints(16777216, 3, -1))],
     build: (a, b) =>
-      concat([add(a, b), sub(a, b), maximum(a, b), minimum(a, b), abs(a), cast(equal(a, b), "int32")], 0),
+      concat([add(a, b), sub(a, b), maximum(a, b), minimum(a, b), abs(a), neg(a), cast(equal(a, b), "int32")], 0),
   },
   { name: "int32 sum beyond 2^24", values: [row(ints(16777217, 1, 1))], build: (x) => sum(x) },
   {

@@ -1,6 +1,7 @@
 // Elementwise ops. Most are one TensorFlow.js kernel; the others mend where an engine differs from the reference:
 //   int32 division   wasm traps on zero and on -2^31 / -1: both divisors are replaced and their results selected
-//   int32 abs        cpu goes through float32, exact only to 2^24: the larger of x and -x instead
+//   int32 neg        wasm goes through float32, exact only to 2^24: 0 - x instead
+//   int32 abs        cpu does so too: the larger of x and -x instead
 //   maximum, pow     wasm drops a NaN in the second operand
 //   where of bools   wasm's Select copies four bytes per element: written with logic instead
 //   cast to bool     wasm stores the truncated number: compared with zero instead
@@ -65,13 +66,18 @@ const div: Kernel = (s, [a, b], { shape, dtype }) => {
   const byMinusOne = s.run("Equal", { a: y, b: minusOne });
   const unsafe = s.run("LogicalOr", { a: byZero, b: byMinusOne });
   const quotient = s.run("RealDiv", { a: x, b: select(s, unsafe, one, y) });
-  const negated = select(s, byMinusOne, s.run("Neg", { x }), quotient);
-  return s.shaped(select(s, byZero, zero, negated), shape);
+  const turned = select(s, byMinusOne, negated(s, x), quotient);
+  return s.shaped(select(s, byZero, zero, turned), shape);
 };
+
+const negated = (s: Scratch, x: Tensor): Tensor =>
+  x.dtype === "int32" ? binaryKernel(s, "Sub", s.number(0, "int32"), x, x.shape) : flat(s, "Neg", x);
+
+const neg: Kernel = (s, [x]) => negated(s, x as Tensor);
 
 const abs: Kernel = (s, [x], { dtype }) =>
   dtype === "int32"
-    ? binaryKernel(s, "Maximum", x as Tensor, flat(s, "Neg", x as Tensor), (x as Tensor).shape)
+    ? binaryKernel(s, "Maximum", x as Tensor, negated(s, x as Tensor), (x as Tensor).shape)
     : flat(s, "Abs", x as Tensor);
 
 const where: Kernel = (s, inputs, { shape }) => {
@@ -107,7 +113,7 @@ export const elementwise: readonly (readonly [string, Kernel])[] = [
   ["logicalAnd", binary("LogicalAnd")],
   ["logicalOr", binary("LogicalOr")],
   ["logicalNot", unary("LogicalNot")],
-  ["neg", unary("Neg")],
+  ["neg", neg],
   ["exp", unary("Exp")],
   ["log", unary("Log")],
   ["sqrt", unary("Sqrt")],
