@@ -15,7 +15,7 @@ function place(message: string): string | undefined {
 function reason(message: string): string {
   const status = /Status Message: ([\s\S]*)$/.exec(message)?.[1] ?? message;
   const [first = ""] = status.split("\n");
-  return first.replace(/^.*?\.(?:cc|h):\d+ [^]*? (?=[A-Z"'{[]|indices)/, "").trim() || first.trim();
+  return first.replace(/^.*?\.(?:cc|h):\d+ [\s\S]*? (?=[A-Z"'{[]|indices)/, "").trim() || first.trim();
 }
 
 /** Translates an error of `InferenceSession.run`. */
