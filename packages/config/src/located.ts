@@ -9,6 +9,8 @@ import { oldSpellings } from "./spelling.ts";
 export interface Span {
   start: number;
   end: number;
+  /** Another text than the manifest: a setting of the command line. */
+  origin?: { file: string; text: string };
 }
 
 interface Base {

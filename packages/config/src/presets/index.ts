@@ -8,6 +8,7 @@ import {
   llama32x1bDbaEfficiency,
   llama32x1bDbaEval,
 } from "./llama32-1b-variants.ts";
+import { quickstart } from "./quickstart.ts";
 
 /** Preset name -> manifest text, the README's first. */
 export const presets: Readonly<Record<string, string>> = {
@@ -16,6 +17,7 @@ export const presets: Readonly<Record<string, string>> = {
   llama32_1b_dba_eval: llama32x1bDbaEval,
   llama_block: llamaBlock,
   dba,
+  quickstart,
   standard_transformer: standardTransformer,
   llama32_1b_dba_paper_efficiency: llama32x1bDbaEfficiency,
   llama32_1b_dba_paper_efficiency_aggressive: llama32x1bDbaAggressive,
