@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import { type AttentionLayerConfig, attentionLayerSchema, type RopeScaling } from "./attention.ts";
-import { ConfigError } from "./error.ts";
+import { ConfigError, type ConfigIssue } from "./error.ts";
 import { check } from "./issues.ts";
 import {
   type DropoutLayerConfig,
@@ -68,25 +68,30 @@ export type TrainInput = Defaulted<TrainConfig, "phase" | "batchSize" | "blockSi
 
 /** Validate and fill in; throws ConfigError listing every mistake. `what` names the object in the message. */
 export function fromCode<T>(schema: z.ZodType<T>, what: string, input: object): T {
-  let data: unknown;
-  try {
-    data = snakeKeys(input);
-  } catch {
-    throw new ConfigError(what, [
-      { code: "rule", path: [], message: "expected plain nested data, found data that contains itself or is too deep" },
-    ]);
-  }
+  const data = manifestSpelling(what, input);
   const result = check(schema, data);
   if (result.ok) return result.value;
-  throw new ConfigError(
-    what,
-    result.issues.map((issue) => ({
-      ...issue,
-      path: issue.path.map((part) => (typeof part === "string" ? camel(part) : part)),
-      message: issue.message.replace(/\b[a-z]+[0-9]*(?:_[a-z][a-z0-9]*)+\b/g, camel),
-      ...(issue.suggestion === undefined ? {} : { suggestion: camel(issue.suggestion) }),
-    })),
-  );
+  throw new ConfigError(what, codeIssues(result.issues));
+}
+
+/** Deep copy with keys in manifest spelling; throws ConfigError where that cannot end. */
+export function manifestSpelling(what: string, input: object): unknown {
+  try {
+    return snakeKeys(input);
+  } catch {
+    const message = "expected plain nested data, found data that contains itself or is too deep";
+    throw new ConfigError(what, [{ code: "rule", path: [], message }]);
+  }
+}
+
+/** Issues with every name in the spelling of code. */
+export function codeIssues(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  return issues.map((issue) => ({
+    ...issue,
+    path: issue.path.map((part) => (typeof part === "string" ? camel(part) : part)),
+    message: issue.message.replace(/\b[a-z]+[0-9]*(?:_[a-z][a-z0-9]*)+\b/g, camel),
+    ...(issue.suggestion === undefined ? {} : { suggestion: camel(issue.suggestion) }),
+  }));
 }
 
 export function linearLayerConfig(input: LinearLayerInput): LinearLayerConfig {

@@ -22,6 +22,7 @@ export {
   type PerplexityBenchmarkConfig,
   type SuiteBenchmarkConfig,
 } from "./benchmark.ts";
+export { defineManifest, type ManifestInput, type RunInput, type TargetInput } from "./define-manifest.ts";
 export { type DescribeOptions, describeModel, describePlan, describeTopology, runTokens } from "./describe.ts";
 export { ConfigError, type ConfigIssue, formatPath, type IssueCode } from "./error.ts";
 export {
