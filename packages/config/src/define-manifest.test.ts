@@ -117,6 +117,8 @@ describe("defineManifest", () => {
     expect(failure({ targets: [bare] }).message).toContain(
       "targets[0].data: expected path, or both dataset and tokens",
     );
+    const named = { ...target, name: "my_target" };
+    expect(failure({ targets: [named, named] }).message).toContain('found "my_target" a second time');
     expect(failure({ targets: [target, target] }).message).toContain("targets[1].name: expected each target name once");
   });
 });

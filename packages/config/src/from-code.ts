@@ -89,9 +89,18 @@ export function codeIssues(issues: readonly ConfigIssue[]): ConfigIssue[] {
   return issues.map((issue) => ({
     ...issue,
     path: issue.path.map((part) => (typeof part === "string" ? camel(part) : part)),
-    message: issue.message.replace(/\b[a-z]+[0-9]*(?:_[a-z][a-z0-9]*)+\b/g, camel),
+    message: codeWords(issue),
     ...(issue.suggestion === undefined ? {} : { suggestion: camel(issue.suggestion) }),
   }));
+}
+
+/** Field names in camelCase; what stands in quotes is the writer's own, except a key that does not exist. */
+function codeWords({ message, code }: ConfigIssue): string {
+  const fieldNames = /\b[a-z]+[0-9]*(?:_[a-z][a-z0-9]*)+\b/g;
+  return message
+    .split(/("[^"]*")/)
+    .map((part, index) => (index % 2 === 1 && code !== "unknown_key" ? part : part.replace(fieldNames, camel)))
+    .join("");
 }
 
 export function linearLayerConfig(input: LinearLayerInput): LinearLayerConfig {
