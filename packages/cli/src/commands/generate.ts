@@ -1,0 +1,74 @@
+// caramba generate: text from a checkpoint, streamed as it is sampled.
+import { text as readText } from "node:stream/consumers";
+import { loadTokenizer } from "@caramba/data";
+import { openModel } from "@caramba/experiment";
+import { Generator } from "@caramba/infer";
+import { openCheckpoint } from "@caramba/loader";
+import { CarambaError, openBackend } from "@caramba/tensor";
+
+/** Options of `caramba generate`. */
+export interface GenerateOptions {
+  readonly prompt?: string;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly seed: number;
+  readonly cache: "fp16" | "fp32";
+  readonly tokenizer?: string;
+  readonly device?: string;
+}
+
+/** Generates and prints. Returns the exit code. */
+export async function generateText(checkpoint: string, options: GenerateOptions): Promise<number> {
+  const { model, path } = await openModel(checkpoint, null);
+  const tokenizer = await loadTokenizer(options.tokenizer ?? (await tokenizerOf(path)));
+  const prompt = options.prompt ?? (process.stdin.isTTY ? "" : await readText(process.stdin));
+  const ids = prompt === "" ? [tokenizer.eosId ?? 0] : Array.from(tokenizer.encode(prompt, { special: false }));
+  if (tokenizer.vocabSize > (model.vocabSize ?? 0))
+    throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {
+      code: "tokenizer",
+      remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
+    });
+  const backend = await openBackend(options.device ?? "auto");
+  const generator = await Generator.open(model, {
+    backend,
+    seed: options.seed,
+    config: {
+      maxNewTokens: options.maxNewTokens,
+      temperature: options.temperature,
+      topK: options.topK ?? null,
+      topP: options.topP ?? null,
+      eosTokenId: tokenizer.eosId ?? null,
+      maxSeqLen: ids.length + options.maxNewTokens,
+      cacheKind: options.cache,
+    },
+  });
+  const decoder = tokenizer.decoder();
+  process.stdout.write(prompt);
+  const start = performance.now();
+  let count = 0;
+  for await (const [token] of generator.stream([ids])) {
+    if (token === null || token === undefined || token === tokenizer.eosId) continue;
+    process.stdout.write(decoder.push(token));
+    count++;
+  }
+  process.stdout.write(`${decoder.end()}\n`);
+  const seconds = (performance.now() - start) / 1000;
+  process.stderr.write(`${count} tokens, ${(count / seconds).toFixed(1)} tokens/s with prefill, ${backend.name}\n`);
+  generator.dispose();
+  await backend.close();
+  return 0;
+}
+
+async function tokenizerOf(path: string): Promise<string> {
+  if (!path.endsWith(".safetensors")) return path;
+  const opened = await openCheckpoint(path);
+  await opened.close();
+  const { tokenizer } = opened.state;
+  if (typeof tokenizer === "string") return tokenizer;
+  throw new CarambaError(`${path} names no tokenizer`, {
+    code: "tokenizer",
+    remedy: "give it: --tokenizer <path of tokenizer.json>",
+  });
+}

@@ -1,0 +1,45 @@
+// caramba run: a manifest through the whole pipeline, with live progress, and a summary at the end.
+import { parseManifestOrThrow, selectTarget } from "@caramba/config";
+import { demandSupported, runExperiment } from "@caramba/experiment";
+import { finish, interruptible } from "../session.ts";
+import { loadManifest } from "./load-manifest.ts";
+
+/** Options of `caramba run`. */
+export interface RunOptions {
+  readonly target?: string;
+  readonly group?: string;
+  readonly all: boolean;
+  readonly dryRun: boolean;
+  readonly runsDir: string;
+  readonly artifactsDir?: string;
+  readonly device?: string;
+  readonly threads?: number;
+}
+
+/** Runs a manifest. Returns the exit code. */
+export async function run(name: string, options: RunOptions): Promise<number> {
+  const { text, path, isPreset } = await loadManifest(name);
+  const target = options.target ?? options.group;
+  if (options.dryRun) {
+    const { plan } = parseManifestOrThrow(text, { file: path });
+    const targets = options.all ? plan.targets : [selectTarget(plan, target)];
+    for (const each of targets) demandSupported(each);
+    process.stdout.write(`${path}: would run ${targets.map((t) => t.name).join(", ")}\n`);
+    return 0;
+  }
+  return interruptible(async (signal, onEvent) => {
+    const result = await runExperiment({
+      manifest: text,
+      ...(isPreset ? {} : { manifestPath: path }),
+      ...(target === undefined ? {} : { target }),
+      all: options.all,
+      runsDir: options.runsDir,
+      ...(options.artifactsDir === undefined ? {} : { artifactsDir: options.artifactsDir }),
+      ...(options.device === undefined ? {} : { device: options.device }),
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+      signal,
+      onEvent,
+    });
+    return () => finish(result);
+  });
+}

@@ -1,0 +1,146 @@
+// Command line to command. Each command's module is loaded only when it runs, so that help is instant; every error that
+// a user can mend becomes one message with its remedy and exit code 1, anything else is a bug and shows its stack.
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { reportError } from "./report-error.ts";
+
+/** Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the state saved. */
+export const exitCodes = { ok: 0, error: 1, usage: 2, interrupted: 130 } as const;
+
+const count = (value: string): number => {
+  const n = Number(value);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("expected a whole number of at least 1");
+  return n;
+};
+const nonNegative = (value: string): number => {
+  const n = Number(value);
+  if (!(n >= 0)) throw new InvalidArgumentError("expected a number of at least 0");
+  return n;
+};
+const collect = (value: string, all: string[]): string[] => [...all, value];
+
+function device(): Option {
+  return new Option("--device <name>", "engine: auto, onnx:cpu, onnx:cuda, tfjs:wasm, reference, ...");
+}
+
+/** Builds the command tree; `done` receives the exit code of the command that ran. */
+function program(done: (code: number) => void): Command {
+  const caramba = new Command("caramba")
+    .description("Architectures are graphs, graphs are manifests: train, convert, verify, measure and report.")
+    .showHelpAfterError("(caramba --help shows how)")
+    .configureHelp({ showGlobalOptions: false })
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  caramba quickstart                                  train a teacher, upcycle it, report; minutes, no downloads
+  caramba compile manifest.yml --print-plan           check a manifest and show what it would run
+  caramba run manifest.yml --target paper             run one target; run it again to resume
+  caramba generate runs/x/y.safetensors --prompt "import" --temperature 0.8
+
+Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the state saved.`,
+    );
+
+  caramba
+    .command("quickstart")
+    .description("train a small Llama on text that is here, upcycle it to DBA, verify, benchmark, report")
+    .option("--input <path>", "file or folder of text instead of node_modules; may be repeated", collect, [])
+    .option("--runs-dir <dir>", "checkpoints and data", "runs")
+    .option("--artifacts-dir <dir>", "reports", "artifacts")
+    .addOption(device())
+    .option("--threads <n>", "compute threads", count)
+    .action(async (options) => {
+      const { quickstart } = await import("./commands/quickstart.ts");
+      done(await quickstart(options));
+    });
+
+  caramba
+    .command("compile")
+    .description("parse, lower and validate a manifest")
+    .argument("<manifest>", "YAML or JSON file, or the name of a preset")
+    .option("--print-plan", "show the lowered tree with shapes, runs and benchmarks", false)
+    .option("--target <name>", "only this target")
+    .action(async (manifest, options) => {
+      const { compile } = await import("./commands/compile.ts");
+      done(await compile(manifest, options));
+    });
+
+  caramba
+    .command("run")
+    .description("run a manifest's target: train, verify, benchmark, write artifacts")
+    .argument("<manifest>", "YAML or JSON file, or the name of a preset")
+    .option("--target <name>", "target or entry point; default: the manifest's")
+    .addOption(new Option("--group <name>", "the same as --target").conflicts("target"))
+    .option("--all", "every target in order", false)
+    .option("--dry-run", "do everything but execute", false)
+    .option("--runs-dir <dir>", "checkpoints and logs", "runs")
+    .option("--artifacts-dir <dir>", "reports; default: the manifest's artifacts_dir")
+    .addOption(device())
+    .option("--threads <n>", "compute threads", count)
+    .action(async (manifest, options) => {
+      const { run } = await import("./commands/run.ts");
+      done(await run(manifest, options));
+    });
+
+  caramba
+    .command("generate")
+    .description("generate text from a checkpoint")
+    .argument("<checkpoint>", "a .safetensors checkpoint of a run")
+    .option("--prompt <text>", "text to go on from; read from standard input when absent")
+    .option("--max-new-tokens <n>", "tokens to generate", count, 64)
+    .option("--temperature <t>", "0 is greedy", nonNegative, 0.8)
+    .option("--top-k <n>", "sample among the n most likely tokens", count)
+    .option("--top-p <p>", "sample among the most likely tokens of this total probability", nonNegative)
+    .option("--seed <n>", "key of the random draws", nonNegative, 0)
+    .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
+    .option("--tokenizer <path>", "tokenizer.json; default: the one the checkpoint names")
+    .addOption(device())
+    .action(async (checkpoint, options) => {
+      const { generateText } = await import("./commands/generate.ts");
+      done(await generateText(checkpoint, options));
+    });
+
+  caramba
+    .command("prepare")
+    .description("turn text into a token file (.npy) and, where none is given, train its tokenizer")
+    .requiredOption("--input <path>", "file or folder of text; may be repeated", collect, [])
+    .requiredOption("--output <file.npy>", "token file to write")
+    .option("--tokenizer <path>", "tokenizer.json to use; default: train one beside the output")
+    .option("--vocab-size <n>", "vocabulary of a trained tokenizer", count, 4096)
+    .option("--max-bytes <n>", "stop after this much text", count)
+    .action(async (options) => {
+      const { prepare } = await import("./commands/prepare.ts");
+      done(await prepare(options));
+    });
+
+  caramba
+    .command("presets")
+    .description("list the manifests that come with caramba, or show one")
+    .argument("[name]", "preset to print")
+    .action(async (name) => {
+      const { showPresets } = await import("./commands/presets.ts");
+      done(showPresets(name));
+    });
+
+  return caramba;
+}
+
+/** Runs one command line; returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  let code: number = exitCodes.ok;
+  const caramba = program((result) => {
+    code = result;
+  });
+  try {
+    if (args.length === 0) {
+      caramba.outputHelp();
+      return exitCodes.ok;
+    }
+    await caramba.parseAsync([...args], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    reportError(error);
+    return exitCodes.error;
+  }
+}

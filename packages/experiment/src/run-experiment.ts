@@ -1,0 +1,93 @@
+// The whole pipeline: manifest -> parse -> lower -> validate -> build -> run -> verify -> benchmark -> artifacts.
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { writeArtifacts } from "@caramba/artifacts";
+import { type Plan, parseManifestOrThrow, selectTarget, type Target } from "@caramba/config";
+import { type Backend, openBackend } from "@caramba/tensor";
+import type { ExperimentListener } from "./events.ts";
+import { reportOf } from "./report.ts";
+import { runTarget, type TargetResult } from "./run-target.ts";
+import { demandSupported } from "./support.ts";
+
+/** What to run and where to put it. */
+export interface ExperimentOptions {
+  /** Text of a manifest, YAML or JSON. */
+  readonly manifest: string;
+  /** Its path, for messages and for paths beside it. */
+  readonly manifestPath?: string;
+  /** Target or entry point; default as the manifest says. */
+  readonly target?: string;
+  /** Every target in order. */
+  readonly all?: boolean;
+  /** Engine; default: the first run's `device`. */
+  readonly device?: string;
+  readonly threads?: number;
+  /** Checkpoints and logs; default `runs`. */
+  readonly runsDir?: string;
+  /** Reports; default: the manifest's `artifacts_dir`. */
+  readonly artifactsDir?: string;
+  readonly onEvent?: ExperimentListener;
+  readonly signal?: AbortSignal;
+}
+
+/** What came of it. */
+export interface ExperimentResult {
+  readonly plan: Plan;
+  readonly status: "finished" | "interrupted";
+  readonly targets: readonly (TargetResult & { readonly artifacts: string | null })[];
+}
+
+/**
+ * Runs targets of a manifest. A run that was interrupted, or killed, goes on from its last checkpoint.
+ * @throws ManifestError for the manifest, CarambaError for everything a user can mend.
+ */
+export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
+  const started = new Date();
+  const { manifest, manifestPath = null, onEvent = () => {}, signal = null } = options;
+  const { plan } = parseManifestOrThrow(manifest, manifestPath === null ? {} : { file: manifestPath });
+  const targets = options.all ? plan.targets : [selectTarget(plan, options.target)];
+  for (const target of targets) demandSupported(target);
+  const backend = await openDevice(options, targets);
+  const results: (TargetResult & { artifacts: string | null })[] = [];
+  try {
+    for (const target of targets) {
+      const result = await runTarget(target, {
+        plan,
+        backend,
+        manifestPath,
+        runsDir: options.runsDir ?? "runs",
+        onEvent,
+        signal,
+      });
+      let artifacts: string | null = null;
+      if (result.status === "finished" && result.benchmarks) {
+        onEvent({ type: "stage", stage: "artifacts", target: target.name, detail: "" });
+        const report = reportOf(plan, [...results, result], {
+          started,
+          backend,
+          manifestPath,
+          manifestHash: createHash("sha256").update(manifest).digest("hex"),
+        });
+        const root = options.artifactsDir ?? plan.artifactsDir;
+        artifacts = (await writeArtifacts(report, { root })).dir;
+      }
+      result.text.source.close();
+      results.push({ ...result, artifacts });
+      if (result.status === "interrupted") return { plan, status: "interrupted", targets: results };
+    }
+    return { plan, status: "finished", targets: results };
+  } finally {
+    await backend.close();
+  }
+}
+
+async function openDevice(options: ExperimentOptions, targets: readonly Target[]): Promise<Backend> {
+  const wanted = targets.flatMap((t) => t.runs.map((r) => r.train?.device)).find((d) => d !== undefined);
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  return openBackend(options.device ?? wanted ?? "auto", threads);
+}
+
+/** Folder of a target's checkpoints. */
+export function targetFolder(runsDir: string, plan: Plan, target: Target): string {
+  return join(runsDir, plan.name, target.name);
+}

@@ -1,0 +1,47 @@
+// Settings that the schema knows and this engine does not honour yet. Asking for one is an error that says so before
+// anything is loaded; nothing is ignored in silence.
+import { checkBenchmarks } from "@caramba/benchmark";
+import type { Run, Target, TrainConfig } from "@caramba/config";
+import { CarambaError } from "@caramba/tensor";
+
+type Check = readonly [keyof TrainConfig, string, (train: TrainConfig) => boolean, string];
+
+const checks: readonly Check[] = [
+  ["dtype", "dtype", (t) => t.dtype !== "float32" && t.dtype !== "auto", "use float32 or auto"],
+  ["useAmp", "use_amp", (t) => t.useAmp && t.ampDtype !== "auto", "set use_amp: false, or amp_dtype: auto"],
+  ["autoBatchSize", "auto_batch_size", (t) => t.autoBatchSize, "set batch_size"],
+  ["activationCheckpointing", "activation_checkpointing", (t) => t.activationCheckpointing, "set it to false"],
+  ["distributedStrategy", "distributed_strategy", (t) => t.distributedStrategy !== "none", "use none"],
+  ["offloadOptimizer", "offload_optimizer", (t) => t.offloadOptimizer, "set it to false"],
+  ["teacherSanityReference", "teacher_sanity_reference", (t) => t.teacherSanityReference !== "none", "use none"],
+  ["profileEvery", "profile_every", (t) => t.profileEvery > 0, "set it to 0"],
+  ["dbaInit", "dba_init", (t) => t.dbaInit === "svd-legacy", "use svd or random"],
+  ["blockwiseAutotuneEnabled", "blockwise_autotune_enabled", (t) => t.blockwiseAutotuneEnabled, "set it to false"],
+];
+
+const modes = ["train"];
+
+/** Demands that everything a target asks for is built. */
+export function demandSupported(target: Target): void {
+  for (const run of target.runs) demandRun(target, run);
+  checkBenchmarks(target.benchmarks, { hasTokens: target.data.path !== null, canLoadCheckpoints: true });
+  if (target.data.path === null)
+    throw unsupported(
+      `target "${target.name}": a dataset from the Hub (${target.data.dataset})`,
+      "prepare a token file (caramba prepare) and name it in data.config.path",
+    );
+}
+
+function demandRun(target: Target, run: Run): void {
+  const place = `target "${target.name}", run "${run.id}"`;
+  if (!modes.includes(run.mode)) throw unsupported(`${place}: mode ${run.mode}`, "use mode: train");
+  const { train } = run;
+  if (!train) return;
+  for (const [key, spelling, hit, remedy] of checks)
+    if (hit(train)) throw unsupported(`${place}: train.${spelling} ${String(train[key])}`, remedy);
+  if (train.phase !== "standard" && target.trainer.type === "standard")
+    throw unsupported(`${place}: phase ${train.phase} without a teacher`, "use trainer.upcycle");
+}
+
+const unsupported = (what: string, remedy: string): CarambaError =>
+  new CarambaError(`${what} is not supported yet`, { code: "unsupported", remedy });
