@@ -1,7 +1,7 @@
 // A Module is a function from graph nodes to a graph node, with named variables and named children. `forward` computes
 // nothing: it adds nodes. What varies from one call to the next (training or not, positions, caches, tracing) travels in
 // the ForwardContext, so that modules hold weights and nothing else.
-import { iota, scopePath, type Tensor, type Variable, withScope } from "@caramba/tensor";
+import { iota, ShapeError, scopePath, type Tensor, type Variable, withScope } from "@caramba/tensor";
 
 /** One attention layer's share of a key-value cache, as seen while building a graph. */
 export interface LayerCacheSlot {
@@ -95,10 +95,20 @@ export function joinPath(a: string, b: string): string {
 /** Calls a child under its name, so that nodes, errors and traces carry its path. */
 export function callChild(name: string, child: Module, x: Tensor, context: ForwardContext): Tensor {
   return withScope(name, () => {
-    const y = child.forward(x, context);
+    const y = located(() => child.forward(x, context));
     context.onOutput?.(scopePath(), child, y, x);
     return y;
   });
+}
+
+/** Errors of shape name the innermost layer, also those that ops raise before they have a node. */
+function located<T>(build: () => T): T {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof ShapeError) || error.message.startsWith(scopePath())) throw error;
+    throw new ShapeError(`${scopePath()}: ${error.message}`, error.remedy);
+  }
 }
 
 /** Positions of the tokens of x [B, T, ...]: those of the context, or 0 .. T-1. */
