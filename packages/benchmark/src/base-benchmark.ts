@@ -1,6 +1,6 @@
 // What a benchmark is: something that measures a model and returns named numbers. Extend BaseBenchmark to make one.
 import type { Model } from "@caramba/model";
-import { type Backend, defaultBackend, openBackend } from "@caramba/tensor";
+import { type Backend, CarambaError, defaultBackend, openBackend } from "@caramba/tensor";
 
 /** What a benchmark found. Results of the built-in ones have their rows besides. */
 export interface BenchmarkResult {
@@ -37,4 +37,10 @@ export async function withBackend<T>(
       for (const variable of model.variables().values()) variable.write(await variable.read());
     await backend.close();
   }
+}
+
+/** Errors: CarambaError `benchmark` unless `repeats` is a positive integer. */
+export function checkRepeats(repeats = 1): number {
+  if (Number.isSafeInteger(repeats) && repeats > 0) return repeats;
+  throw new CarambaError(`repeats is ${repeats}`, { code: "benchmark", remedy: "use 1 or more" });
 }

@@ -171,7 +171,10 @@ test("the class gives rows to iterate over, and warns of unreliable percentiles"
 });
 
 test("what is not built is refused when the benchmark is made", async () => {
-  expect(() => new LatencyBenchmark({ cacheKind: "q8_0" })).toThrow(/cache kind q8_0 is not supported yet/);
+  expect(() => new LatencyBenchmark({ timedRuns: 0 })).toThrow(/timedRuns/);
+  expect(() => new LatencyBenchmark({ promptLengths: [] })).toThrow(/promptLengths/);
+  expect(() => new LatencyBenchmark({ repeats: 0 })).toThrow(/repeats is 0/);
+  expect(() => new LatencyBenchmark({ cacheKind: "q8" })).toThrow(/cache kind q8_0 is not supported yet/);
   const policy = { k: null, kSem: null, kGeo: null, v: null };
   expect(() => new LatencyBenchmark({ cachePolicy: policy })).toThrow(/cache_policy is not supported yet/);
   const bare = buildModel({

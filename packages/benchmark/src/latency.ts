@@ -1,19 +1,16 @@
 // Latency: prefill and decode apart, over prompt length x generated length x batch size. Several models are measured in
 // one session, run by run in turn, so that what the machine does meanwhile hits all of them alike.
-import type { LatencyBenchmarkConfig } from "@caramba/config";
+import { type LatencyBenchmarkConfig, type LatencyBenchmarkInput, latencyBenchmarkConfig } from "@caramba/config";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError, Philox, streamOf } from "@caramba/tensor";
 import { median } from "simple-statistics";
-import { BaseBenchmark, type BenchmarkResult, type Device, withBackend } from "./base-benchmark.ts";
+import { BaseBenchmark, type BenchmarkResult, checkRepeats, type Device, withBackend } from "./base-benchmark.ts";
 import { openTimedModel, type Request, type RequestTimes, type TimedModel, timeRequest } from "./latency-request.ts";
 import type { LatencyRow } from "./rows.ts";
 import { deviation, percentile, RELIABLE_P99_SAMPLES } from "./statistics.ts";
 
-/** What to time; the defaults are those of the manifest. */
-export interface LatencyBenchmarkOptions
-  extends Partial<Omit<LatencyBenchmarkConfig, "type" | "checkpoint" | "cachePolicy">> {
-  /** Not supported yet. */
-  readonly cachePolicy?: LatencyBenchmarkConfig["cachePolicy"];
+/** What to time; names and defaults are those of the manifest. */
+export interface LatencyBenchmarkOptions extends Omit<LatencyBenchmarkInput, "checkpoint"> {
   /** The whole measurement is done this often and pooled; default 1. */
   readonly repeats?: number;
   /** Key of the random prompts; default 0. */
@@ -43,9 +40,9 @@ type Samples = RequestTimes[][];
 
 /** Cache storage that is built. Errors: CarambaError `unsupported` for the others. */
 export function supportedStorage(
-  config: Partial<Pick<LatencyBenchmarkConfig, "cacheKind" | "cachePolicy" | "useCache">>,
+  config: Pick<LatencyBenchmarkConfig, "cacheKind" | "cachePolicy" | "useCache">,
 ): "fp32" | "fp16" | null {
-  const { cacheKind = "fp16", cachePolicy = null, useCache = true } = config;
+  const { cacheKind, cachePolicy, useCache } = config;
   if (!useCache) return null;
   if (cachePolicy !== null)
     throw new CarambaError("latency benchmark: cache_policy is not supported yet", {
@@ -129,24 +126,32 @@ export function latencyRow(
   };
 }
 
+/** The checked config within the options. */
+function configOf(options: LatencyBenchmarkOptions): LatencyBenchmarkConfig {
+  const { repeats, seed, benchmarkId, now, onProgress, ...config } = options;
+  checkRepeats(repeats);
+  return latencyBenchmarkConfig(config);
+}
+
 /**
  * Times several models side by side, on the same prompts, run by run in turn.
  * @param models by the name that stands in the rows.
- * Errors: CarambaError `unsupported` for cache kinds that are not built, `model` for a model without vocabulary.
+ * Errors: ConfigError for options that are not valid; CarambaError `unsupported` for cache kinds that are not built, `model` for a model without vocabulary.
  */
 export async function compareLatency(
   models: Readonly<Record<string, Model>>,
   backend: Backend,
   options: LatencyBenchmarkOptions = {},
 ): Promise<LatencyRow[]> {
-  const storage = supportedStorage(options);
-  const { promptLengths = [128, 512, 1024, 2048], generationLengths = [128, 256, 512], batchSizes = [1] } = options;
-  const { warmupRuns = 3, timedRuns = 10, repeats = 1, seed = 0, benchmarkId = "latency" } = options;
+  const config = configOf(options);
+  const storage = supportedStorage(config);
+  const { promptLengths, generationLengths, batchSizes, warmupRuns, timedRuns, validVocabSize } = config;
+  const { repeats = 1, seed = 0, benchmarkId = "latency" } = options;
   const now = options.now ?? (() => performance.now());
   const names = Object.keys(models);
   const vocabSize = Math.min(
     ...Object.values(models).map((model) => model.vocabSize ?? 0),
-    options.validVocabSize ?? Number.POSITIVE_INFINITY,
+    validVocabSize ?? Number.POSITIVE_INFINITY,
   );
   if (!(vocabSize >= 1))
     throw new CarambaError("a model without token embedder cannot be timed on prompts", {
@@ -205,10 +210,10 @@ export function latencyWarnings(rows: readonly LatencyRow[]): string[] {
 export class LatencyBenchmark extends BaseBenchmark<LatencyResult> {
   readonly #options: LatencyBenchmarkOptions;
 
-  /** Errors: CarambaError `unsupported` for cache kinds that are not built. */
+  /** Errors: ConfigError for options that are not valid, CarambaError `unsupported` for cache kinds that are not built. */
   constructor(options: LatencyBenchmarkOptions = {}) {
     super();
-    supportedStorage(options);
+    supportedStorage(configOf(options));
     this.#options = options;
   }
 

@@ -1,25 +1,24 @@
 // Memory: the cache as it follows from the layers, the cache as it is allocated, and the process's peak during a prefill
 // and some decode steps with that cache. Sizes are MB of 2^20 bytes.
-import type { KVCacheKind, MemoryBenchmarkConfig } from "@caramba/config";
+import {
+  type KVCacheKind,
+  type MemoryBenchmarkConfig,
+  type MemoryBenchmarkInput,
+  memoryBenchmarkConfig,
+} from "@caramba/config";
 import { Decoder } from "@caramba/infer";
 import { type CacheStorage, ModelCache } from "@caramba/kvcache";
 import { attentionLayers, kvBytesPerToken, type Model } from "@caramba/model";
 import { type Backend, dtypeBytes } from "@caramba/tensor";
 import { median } from "simple-statistics";
-import { BaseBenchmark, type BenchmarkResult, type Device, withBackend } from "./base-benchmark.ts";
+import { BaseBenchmark, type BenchmarkResult, checkRepeats, type Device, withBackend } from "./base-benchmark.ts";
 import { seededPrompt } from "./latency.ts";
 import { type PeakMemory, peakMemory } from "./peak-memory.ts";
 import type { MemoryRow } from "./rows.ts";
 import { deviation } from "./statistics.ts";
 
-/** A storage kind as a person may write it. */
-type KindInput = KVCacheKind | "q8" | "q4";
-
-/** What to measure; the defaults are those of the manifest. */
-export interface MemoryBenchmarkOptions
-  extends Partial<Omit<MemoryBenchmarkConfig, "type" | "checkpoint" | "quantizationModes">> {
-  /** Default fp16; q8 and q4 mean q8_0 and q4_0. */
-  readonly quantizationModes?: readonly KindInput[];
+/** What to measure; names and defaults are those of the manifest. */
+export interface MemoryBenchmarkOptions extends Omit<MemoryBenchmarkInput, "checkpoint"> {
   /** Peaks are measured this often; the row has their median. Default 1. */
   readonly repeats?: number;
   /** Key of the random tokens; default 0. */
@@ -38,8 +37,6 @@ export interface MemoryResult extends BenchmarkResult, Iterable<MemoryRow> {
 
 const MB = 2 ** 20;
 const DECODE_STEPS = 8;
-
-const kindOf = (kind: KindInput): KVCacheKind => (kind === "q8" ? "q8_0" : kind === "q4" ? "q4_0" : kind);
 
 const built = (kind: KVCacheKind): kind is CacheStorage => kind === "fp16" || kind === "fp32";
 
@@ -70,16 +67,24 @@ interface Cell {
   readonly batchSize: number;
 }
 
-/** Fills a cache of seqLen positions: prefill of nearly all, decode of the rest. */
-async function fill(model: Model, cell: Cell, backend: Backend, storage: CacheStorage, prompt: Int32Array) {
+/** Peak while a cache of seqLen positions is filled: prefill of nearly all, decode of the rest. Sessions are compiled before. */
+async function peakOf(
+  model: Model,
+  cell: Cell,
+  options: { backend: Backend; storage: CacheStorage; prompt: Int32Array },
+): Promise<PeakMemory> {
   const { seqLen, batchSize } = cell;
+  const { backend, storage, prompt } = options;
   const decoder = await Decoder.open(model, { backend, batchSize, maxSeqLen: seqLen, storage });
   try {
+    await decoder.warm();
     const steps = Math.min(DECODE_STEPS, seqLen - 1);
     const rows = Array.from({ length: batchSize }, (_, row) => prompt.subarray(row * seqLen, (row + 1) * seqLen));
     const columns = (from: number, to: number) => Int32Array.from(rows.flatMap((row) => [...row.subarray(from, to)]));
-    await decoder.feed(columns(0, seqLen - steps));
-    for (let at = seqLen - steps; at < seqLen; at++) await decoder.feed(columns(at, at + 1));
+    return await peakMemory(async () => {
+      await decoder.feed(columns(0, seqLen - steps));
+      for (let at = seqLen - steps; at < seqLen; at++) await decoder.feed(columns(at, at + 1));
+    });
   } finally {
     decoder.dispose();
   }
@@ -87,11 +92,16 @@ async function fill(model: Model, cell: Cell, backend: Backend, storage: CacheSt
 
 /** Measures memory over sequence length x batch size x storage kind. */
 export class MemoryBenchmark extends BaseBenchmark<MemoryResult> {
-  readonly #options: MemoryBenchmarkOptions;
+  readonly #config: MemoryBenchmarkConfig;
+  readonly #options: Pick<MemoryBenchmarkOptions, "repeats" | "seed" | "benchmarkId" | "onProgress">;
 
+  /** Errors: ConfigError for options that are not valid. */
   constructor(options: MemoryBenchmarkOptions = {}) {
     super();
+    const { repeats, seed, benchmarkId, onProgress, ...config } = options;
+    this.#config = memoryBenchmarkConfig(config);
     this.#options = options;
+    checkRepeats(repeats);
   }
 
   async run(model: Model, device?: Device, modelName = "model"): Promise<MemoryResult> {
@@ -107,10 +117,9 @@ export class MemoryBenchmark extends BaseBenchmark<MemoryResult> {
   }
 
   async #measure(model: Model, backend: Backend, name: string): Promise<MemoryRow[]> {
-    const { sequenceLengths = [512, 1024, 2048, 4096], batchSizes = [1], benchmarkId = "memory" } = this.#options;
-    const { quantizationModes = ["fp16"], measureKvcache = true, measurePeak = true } = this.#options;
+    const { sequenceLengths, batchSizes, quantizationModes: kinds, measureKvcache, measurePeak } = this.#config;
+    const { benchmarkId = "memory" } = this.#options;
     const cells = batchSizes.flatMap((batchSize) => sequenceLengths.map((seqLen) => ({ seqLen, batchSize })));
-    const kinds = quantizationModes.map(kindOf);
     const rows: MemoryRow[] = [];
     for (const cell of cells)
       for (const kind of kinds) {
@@ -137,11 +146,11 @@ export class MemoryBenchmark extends BaseBenchmark<MemoryResult> {
   }
 
   async #peaks(model: Model, cell: Cell, backend: Backend, storage: CacheStorage): Promise<PeakMemory[]> {
-    const { repeats = 1, seed = 0, validVocabSize } = this.#options;
-    const vocabSize = Math.min(model.vocabSize ?? 1, validVocabSize ?? Number.POSITIVE_INFINITY);
+    const { repeats = 1, seed = 0 } = this.#options;
+    const vocabSize = Math.min(model.vocabSize ?? 1, this.#config.validVocabSize ?? Number.POSITIVE_INFINITY);
     const prompt = seededPrompt(seed, { promptLen: cell.seqLen, genLen: 0, batchSize: cell.batchSize }, vocabSize);
     const peaks: PeakMemory[] = [];
-    for (let i = 0; i < repeats; i++) peaks.push(await peakMemory(() => fill(model, cell, backend, storage, prompt)));
+    for (let i = 0; i < repeats; i++) peaks.push(await peakOf(model, cell, { backend, storage, prompt }));
     return peaks;
   }
 }

@@ -1,10 +1,11 @@
 // Perplexity: exp of the mean loss per token on text that the model has not seen. Losses come from WindowScorer, as in
 // training's validation and in verification.
+import { type PerplexityBenchmarkConfig, perplexityBenchmarkConfig } from "@caramba/config";
 import { openTokens, readWindows, type TokenSource, type TokenSplit } from "@caramba/data";
 import { meanAndError, tQuantile, WindowScorer } from "@caramba/eval";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
-import { BaseBenchmark, type BenchmarkResult, type Device, withBackend } from "./base-benchmark.ts";
+import { BaseBenchmark, type BenchmarkResult, checkRepeats, type Device, withBackend } from "./base-benchmark.ts";
 import type { PerplexityRow } from "./rows.ts";
 import { deviation } from "./statistics.ts";
 import { chooseWindows, rangeOf, type TextPart } from "./text-windows.ts";
@@ -52,8 +53,9 @@ const CONFIDENCE = 0.95;
 /** Measures perplexity on non-overlapping windows, spread over the held-out part. */
 export class PerplexityBenchmark extends BaseBenchmark<PerplexityResult> {
   readonly #options: PerplexityBenchmarkOptions;
+  readonly #config: PerplexityBenchmarkConfig;
 
-  /** Errors: CarambaError `dataset` unless exactly one of datasetPath and tokens is given. */
+  /** Errors: ConfigError for options that are not valid; CarambaError `dataset` unless one of datasetPath and tokens is given. */
   constructor(options: PerplexityBenchmarkOptions) {
     super();
     if ((options.datasetPath === undefined) === (options.tokens === undefined))
@@ -61,7 +63,10 @@ export class PerplexityBenchmark extends BaseBenchmark<PerplexityResult> {
         code: "dataset",
         remedy: "give datasetPath (a token file) or tokens, one of the two",
       });
+    const { datasetPath, tokens, parts, repeats, benchmarkId, ...config } = options;
+    this.#config = perplexityBenchmarkConfig(config);
     this.#options = options;
+    checkRepeats(repeats);
   }
 
   /** Errors: CarambaError `too-short`, `token-id`, `split`, `nan`, and those of `openTokens`. */
@@ -76,12 +81,12 @@ export class PerplexityBenchmark extends BaseBenchmark<PerplexityResult> {
   }
 
   async #measure(model: Model, backend: Backend, source: TokenSource, name: string): Promise<PerplexityResult> {
-    const { parts, split = "auto", blockSize = 2048, numBatches = 100, repeats = 1 } = this.#options;
-    const { stride = null, validVocabSize = null, benchmarkId = "perplexity" } = this.#options;
-    const wanted = numBatches === null ? null : numBatches * (this.#options.batchSize ?? 1) * repeats;
+    const { split, blockSize, numBatches, stride, validVocabSize } = this.#config;
+    const { parts, repeats = 1, benchmarkId = "perplexity" } = this.#options;
+    const wanted = numBatches === null ? null : numBatches * this.#config.batchSize * repeats;
     const range = rangeOf(split, source, parts);
     const { starts, scored, warning } = chooseWindows({ source, range, blockSize, count: wanted, stride });
-    const batchSize = Math.min(this.#options.batchSize ?? 1, starts.length);
+    const batchSize = Math.min(this.#config.batchSize, starts.length);
     const scorer = await WindowScorer.open(model, { backend, batchSize, blockSize, validVocabSize });
     const windowSums = new Float64Array(starts.length);
     try {

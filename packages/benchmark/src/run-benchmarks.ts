@@ -109,7 +109,7 @@ class Runner {
         break;
       case "latency": {
         const { backend, seed = 0, now } = this.#context;
-        const { checkpoint: _, ...options } = config;
+        const { checkpoint: _checkpoint, type: _type, ...options } = config;
         const rows = await compareLatency(models, backend, {
           ...options,
           repeats: spec.repeats,
@@ -178,7 +178,7 @@ class Runner {
     config: Extract<BuiltConfig, { type: "memory" }>,
     models: Named,
   ): Promise<void> {
-    const { checkpoint: _, ...options } = config;
+    const { checkpoint: _checkpoint, type: _type, ...options } = config;
     const { seed = 0, backend, signal } = this.#context;
     const names = Object.keys(models);
     for (const [index, name] of names.entries()) {
