@@ -63,14 +63,20 @@ const scratchBits = new Uint32Array(scratchFloat.buffer);
 /** IEEE 754 binary16 bits of a number, rounded to nearest even; overflow gives infinity, NaN stays NaN. */
 export function toHalfBits(value: number): number {
   scratchFloat[0] = value;
-  const bits = scratchBits[0] as number;
+  let bits = scratchBits[0] as number;
+  const single = scratchFloat[0] as number;
+  if (single !== value && !Number.isNaN(value)) {
+    // Not a float32: round to odd, towards zero with the last bit set, so that the rounding below is the only one.
+    if (Math.abs(single) > Math.abs(value)) bits--;
+    bits |= 1;
+  }
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude >= 0x7f800000) return magnitude > 0x7f800000 ? sign | 0x7e00 : sign | 0x7c00;
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude < 0x38800000) {
     // Subnormal in half precision: multiples of 2^-24.
-    const scaled = Math.abs(scratchFloat[0] as number) * 2 ** 24;
+    const scaled = Math.abs(value) * 2 ** 24;
     const floor = Math.floor(scaled);
     const rest = scaled - floor;
     const rounded = rest > 0.5 || (rest === 0.5 && (floor & 1) === 1) ? floor + 1 : floor;

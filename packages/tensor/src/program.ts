@@ -74,15 +74,13 @@ export class Program {
           code: "feed",
           remedy: `inputs are ${[...this.#inputNames].map((n) => `"${n}"`).join(", ") || "none"}`,
         });
-    const buffers: DeviceBuffer[] = [];
     const temporary: DeviceBuffer[] = [];
-    for (const leaf of this.graph.inputs) buffers.push(await this.#bufferFor(leaf, feeds, options, temporary));
-    const into = [
-      ...this.#names.map((name) => options.into?.[name]),
-      ...this.#updates.map(([variable]) => variable.spareOn(this.backend)),
-    ];
-    const results = await this.#executable.run(buffers, into);
-    for (const buffer of temporary) this.backend.dispose(buffer);
+    let results: DeviceBuffer[];
+    try {
+      results = await this.#execute(feeds, options, temporary);
+    } finally {
+      for (const buffer of temporary) this.backend.dispose(buffer);
+    }
     const outputs = Object.fromEntries(this.#names.map((name, i) => [name, results[i] as DeviceBuffer]));
     if (this.#updates.length > 0 && (options.accept === undefined || (await options.accept(outputs))))
       this.#updates.forEach(([variable], i) => {
@@ -102,6 +100,21 @@ export class Program {
 
   dispose(): void {
     this.#executable.dispose();
+  }
+
+  /** Gathers the inputs and runs; what was uploaded only for this run is added to `temporary`. */
+  async #execute(
+    feeds: Readonly<Record<string, Feed>>,
+    options: RunOptions,
+    temporary: DeviceBuffer[],
+  ): Promise<DeviceBuffer[]> {
+    const buffers: DeviceBuffer[] = [];
+    for (const leaf of this.graph.inputs) buffers.push(await this.#bufferFor(leaf, feeds, options, temporary));
+    const into = [
+      ...this.#names.map((name) => options.into?.[name]),
+      ...this.#updates.map(([variable]) => variable.spareOn(this.backend)),
+    ];
+    return this.#executable.run(buffers, into);
   }
 
   async #bufferFor(
@@ -156,9 +169,14 @@ function inferShape(leaf: Tensor, data: HostArray, name: string): number[] {
 export async function compile(spec: ProgramSpec, options: ProgramOptions = {}): Promise<Program> {
   const backend = options.backend ?? (await defaultBackend());
   const updates = spec.updates ?? [];
-  for (const [variable, value] of updates)
+  const updated = new Set<Variable>();
+  for (const [variable, value] of updates) {
+    if (updated.has(variable))
+      throw new CarambaError(`"${variable.name}" is updated twice`, { code: "update", remedy: "give one update each" });
+    updated.add(variable);
     if (shapeText(variable.shape) !== shapeText(value.shape) || variable.dtype !== value.dtype)
       throw new ShapeError(`the update of "${variable.name}" is ${value}, expected ${variable.tensor}`);
+  }
   const graph = new Graph([...Object.values(spec.outputs), ...updates.map(([, value]) => value)]);
   return new Program(backend, graph, await backend.compile(graph, options), spec);
 }

@@ -151,11 +151,15 @@ const make2 =
   (a: Operand, b: Operand): Tensor =>
     makeNode(op, operands(a, b), {});
 
+/** Whether t is the constant `value` of rank 0 and of the other operand's (number) dtype. */
+const isScalar = (t: Tensor, value: number, other: Tensor): boolean =>
+  t.rank === 0 && t.dtype === other.dtype && t.dtype !== "bool" && scalarValue(t) === value;
+
 /** a + b. Adding a scalar zero gives back the other operand. */
 export function add(a: Operand, b: Operand): Tensor {
   const [x, y] = operands(a, b);
-  if (scalarValue(y) === 0 && y.rank === 0) return x;
-  if (scalarValue(x) === 0 && x.rank === 0) return y;
+  if (isScalar(y, 0, x)) return x;
+  if (isScalar(x, 0, y)) return y;
   return makeNode(addOp, [x, y], {});
 }
 /** a - b. */
@@ -163,8 +167,8 @@ export const sub: (a: Operand, b: Operand) => Tensor = make2(subOp);
 /** a * b. Multiplying by a scalar one gives back the other operand. */
 export function mul(a: Operand, b: Operand): Tensor {
   const [x, y] = operands(a, b);
-  if (scalarValue(y) === 1 && y.rank === 0) return x;
-  if (scalarValue(x) === 1 && x.rank === 0) return y;
+  if (isScalar(y, 1, x)) return x;
+  if (isScalar(x, 1, y)) return y;
   return makeNode(mulOp, [x, y], {});
 }
 /** a / b; integers truncate. */

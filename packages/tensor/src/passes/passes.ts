@@ -9,6 +9,9 @@ import { rewrite } from "./rewrite.ts";
 
 export type Pass = (graph: Graph) => Graph;
 
+/** Text of values; unlike join() it tells -0 from 0, as 1/x does. */
+const valuesKey = (values: HostArray): string => Array.from(values, (v) => (Object.is(v, -0) ? "-0" : v)).join();
+
 /** Merges nodes that compute the same, constants by content included. */
 export const cse: Pass = (graph) => {
   const seen = new Map<string, Tensor>();
@@ -23,7 +26,7 @@ export const cse: Pass = (graph) => {
     const values = constantValue(node);
     if (node.leaf && !values) return undefined;
     const key = values
-      ? `${typeKey(node)}=${values.length <= 4096 ? values.join() : id(node)}`
+      ? `${typeKey(node)}=${values.length <= 4096 ? valuesKey(values) : id(node)}`
       : `${node.op.name}(${inputs.map(id).join()})${attrsKey(node.attrs)}`;
     const found = seen.get(key);
     if (found) return found;
