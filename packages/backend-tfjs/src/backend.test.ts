@@ -416,8 +416,10 @@ describe("opening", () => {
     for (const [device, remedy] of [
       ["node", "npm install @tensorflow/tfjs-node"],
       ["node-gpu", "npm install @tensorflow/tfjs-node-gpu"],
+      ["webgpu", "npm install @tensorflow/tfjs-backend-webgpu"],
     ] as const) {
-      const found = await open({ device }).then(
+      const gpuDevice = { limits: {}, features: new Set() };
+      const found = await open({ device, ...(device === "webgpu" ? { gpuDevice } : {}) }).then(
         (backend) => backend.close().then(() => undefined),
         (error: unknown) => error,
       );

@@ -44,7 +44,9 @@ export function install(name: string, instance: KernelBackend): void {
 
 /** Makes an engine the active one. Synchronous, because the engine is started. */
 export function activate(name: string): void {
-  if (getBackend() === name && engine().registry[name]) return;
+  const instance = engine().registry[name];
+  // Both are compared: somebody else's slow start may have put its instance under our name.
+  if (instance && getBackend() === name && engine().backend === instance) return;
   // Its async part is only the start of an engine that was not started.
   void engine().setBackend(name);
   if (getBackend() !== name || !engine().registry[name])

@@ -3,9 +3,10 @@ import { checkForward, checkGradient, composites, opCases, primitives } from "@c
 import { memory } from "@tensorflow/tfjs-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TfjsBackend } from "./backend.ts";
-import { devices } from "./engine.ts";
+import { devices, type TfjsDevice } from "./engine.ts";
 import { claimed, kernels } from "./kernels/table.ts";
 import { open } from "./open.ts";
+import { type GpuDeviceLike, openWebGpu } from "./webgpu.ts";
 
 test("every primitive has a kernel, and no kernel is for an op that does not exist", () => {
   const known = new Set([...primitives, ...composites].map((op) => op.name));
@@ -15,9 +16,31 @@ test("every primitive has a kernel, and no kernel is for an op that does not exi
   expect([...kernels.keys()].filter((name) => named.has(name))).toEqual(claimed);
 });
 
+interface WebGpuPackage {
+  readonly create: (options: string[]) => {
+    requestAdapter(): Promise<{ requestDevice(): Promise<GpuDeviceLike> } | null>;
+  };
+  readonly globals: object;
+}
+
+/** In Node a GPUDevice comes from the npm package `webgpu`, where it is installed and finds an adapter. */
+async function openFor(device: TfjsDevice): Promise<TfjsBackend> {
+  if (device !== "webgpu" || "gpu" in navigatorOf()) return open({ device });
+  const name = "webgpu";
+  const found = await import(/* @vite-ignore */ name).catch(() => undefined);
+  if (!found) throw new Error("the npm package webgpu is not installed, so there is no GPUDevice in Node");
+  const { create, globals } = found as WebGpuPackage;
+  Object.assign(globalThis, globals);
+  const adapter = await create([]).requestAdapter();
+  if (!adapter) throw new Error("the npm package webgpu finds no adapter on this machine");
+  return openWebGpu({ gpuDevice: await adapter.requestDevice() });
+}
+
+const navigatorOf = (): object => (globalThis as { navigator?: object }).navigator ?? {};
+
 for (const device of devices) {
   let missing = "";
-  const probe = await open({ device }).catch((error: Error) => {
+  const probe = await openFor(device).catch((error: Error) => {
     missing = error.message;
     return undefined;
   });
@@ -32,7 +55,7 @@ for (const device of devices) {
   describe(`tfjs:${device}`, () => {
     let backend: TfjsBackend;
     beforeAll(async () => {
-      backend = await open({ device });
+      backend = await openFor(device);
     });
     afterAll(() => backend?.close());
 
