@@ -1,5 +1,5 @@
 // The key-value cache of a whole model: per attention layer its parts, all of one length.
-import type { Backend, DeviceBuffer } from "@caramba/tensor";
+import { type Backend, CarambaError, type DeviceBuffer } from "@caramba/tensor";
 import { CacheBuffer } from "./cache-buffer.ts";
 
 /** Storage of cached numbers built so far. */
@@ -69,13 +69,24 @@ export class ModelCache {
     for (const part of this.#parts()) part.reserve(length);
   }
 
-  /** Appends new rows, in layer order, each layer's parts in theirs. */
+  /** Appends new rows, in layer order, each layer's parts in theirs; all or, after an error, none. */
   append(rows: readonly (readonly DeviceBuffer[])[]): void {
-    this.layers.forEach((parts, i) => {
-      [...parts.values()].forEach((part, j) => {
-        part.append((rows[i] as readonly DeviceBuffer[])[j] as DeviceBuffer);
+    const parts = this.#parts();
+    const given = rows.flat();
+    const [first] = given;
+    if (rows.length !== this.layers.length || rows.some((own, i) => own.length !== this.layers[i]?.size))
+      throw misfit(`the cache has ${this.layers.length} layers of ${parts.length} parts, given ${given.length} parts`);
+    if (given.some((buffer) => buffer.shape[0] !== first?.shape[0]))
+      throw misfit(`new rows differ in number: ${given.map((buffer) => buffer.shape[0]).join(", ")}`);
+    const before = this.length;
+    try {
+      parts.forEach((part, i) => {
+        part.append(given[i] as DeviceBuffer);
       });
-    });
+    } catch (error) {
+      this.truncate(before);
+      throw error;
+    }
   }
 
   /** Forgets all but the first `length` positions (rollback). */
@@ -91,3 +102,6 @@ export class ModelCache {
     return this.layers.flatMap((parts) => [...parts.values()]);
   }
 }
+
+const misfit = (message: string): CarambaError =>
+  new CarambaError(message, { code: "shape", remedy: "append what the model's decode graph returned" });

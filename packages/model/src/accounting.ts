@@ -1,7 +1,7 @@
 // What a model costs: parameters, arithmetic, cache. Counted from the modules and graphs that run, so that a figure
 // cannot drift from what is allocated.
 import { AttentionLayer, type CachePart, type Module } from "@caramba/layers";
-import { Graph, graphFlops, input } from "@caramba/tensor";
+import { CarambaError, Graph, graphFlops, input } from "@caramba/tensor";
 import type { Model } from "./model.ts";
 
 /** Bytes per cached number, scales included: blocks of 32 share one 2-byte scale in the quantised kinds. */
@@ -50,6 +50,10 @@ export function forwardFlopsPerToken(model: Model, length: number): number {
 
 function widthOf(model: Model): number {
   const [first] = attentionLayers(model);
-  if (!first) throw new Error("a model without embedder and attention has no input width");
+  if (!first)
+    throw new CarambaError("a model without embedder and attention has no known input width", {
+      code: "model",
+      remedy: "count the graph of model.forward(input(...)) with graphFlops",
+    });
   return first.layer.config.dModel;
 }

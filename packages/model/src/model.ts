@@ -1,5 +1,5 @@
 // A Model is embedder -> topology -> logits. With tied embeddings and features of width D, logits are features times the
-// transposed table; features that already have the vocabulary's width are the logits.
+// transposed table; features that a head of the topology's own brought to the vocabulary's width are the logits.
 import { type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
 import { callChild, type ForwardContext, LinearLayer, Module } from "@caramba/layers";
 import { CarambaError, type Dim, matmul, slice, subDims, type Tensor, type Variable, withScope } from "@caramba/tensor";
@@ -51,9 +51,12 @@ export class Model extends Module {
     const features = this.embedder ? callChild("embedder", this.embedder, x, context) : x;
     const hidden = this.#throughTopology(features, context);
     if (!this.embedder) return hidden;
+    const { weight, config } = this.embedder;
     const width = hidden.shape[hidden.rank - 1];
-    if (width === this.embedder.config.vocabSize) return hidden;
-    return withScope("head", () => matmul(hidden, (this.embedder as TokenEmbedder).weight.tensor, { transB: true }));
+    // Where D equals V the width does not tell: then a Linear at the end is the model's own head.
+    const tied = this.config.tiedEmbeddings && width === config.dModel && !(this.#head && width === config.vocabSize);
+    if (!tied) return hidden;
+    return withScope("head", () => matmul(hidden, weight.tensor, { transB: true }));
   }
 
   /** Variables that training changes, by path. */
@@ -67,14 +70,21 @@ export class Model extends Module {
       const t = y.shape[1] as Dim;
       return slice(y, 1, subDims(t, 1), t);
     };
-    const children = this.topology.children;
-    const head = children[children.length - 1];
-    if (!(this.topology instanceof StackedTopology) || !head || !(head[1] instanceof LinearLayer))
+    const head = this.#head;
+    if (!(this.topology instanceof StackedTopology) || !head)
       return last(callChild("topology", this.topology, x, context));
     return withScope("topology", () => {
-      const body = children.slice(0, -1).reduce((y, [name, child]) => callChild(name, child, y, context), x);
+      const body = this.topology.children
+        .slice(0, -1)
+        .reduce((y, [name, child]) => callChild(name, child, y, context), x);
       return callChild(head[0], head[1], last(body), context);
     });
+  }
+
+  /** The Linear that ends the topology, with its name; undefined where something else does. */
+  get #head(): readonly [string, Module] | undefined {
+    const head = this.topology.children.at(-1);
+    return head && head[1] instanceof LinearLayer ? head : undefined;
   }
 }
 

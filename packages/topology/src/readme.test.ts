@@ -1,0 +1,23 @@
+// The README's example runs as it is printed.
+import { readFileSync } from "node:fs";
+import * as config from "@caramba/config";
+import * as tensor from "@caramba/tensor";
+import { expect, it } from "vitest";
+import * as own from "./index.ts";
+
+const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+const modules: Record<string, unknown> = {
+  "@caramba/topology": own,
+  "@caramba/tensor": tensor,
+  "@caramba/config": config,
+};
+
+it("the README's example runs", async () => {
+  tensor.setDefaultBackend(new tensor.ReferenceBackend());
+  const [example = ""] = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]);
+  const body = example.replace(/import (\{[^}]*\}) from ("[^"]*");/g, "const $1 = modules[$2];");
+  const lines: unknown[][] = [];
+  const log = (...values: unknown[]): void => void lines.push(values);
+  await new Function("modules", "console", `return (async () => {${body}})()`)(modules, { log });
+  expect(lines).toEqual([[[2, 10, 32]], ["layers.0.layers.1.q_proj.weight"], [15]]);
+});
