@@ -12,6 +12,7 @@ export type {
 } from "./backend.ts";
 export { gelu, silu, swiglu } from "./composites/activation.ts";
 export { type AdamwInputs, type AdamwOptions, adamw } from "./composites/adamw.ts";
+export { after } from "./composites/after.ts";
 export { type AttentionOptions, attention, cachedAttention, toCacheRows } from "./composites/attention.ts";
 export { crossEntropy } from "./composites/cross-entropy.ts";
 export { layerNorm, rmsNorm } from "./composites/norm.ts";
@@ -66,6 +67,7 @@ export {
   runOn,
   weightedSum,
 } from "./matrix.ts";
+export { peakLiveBytes } from "./memory.ts";
 export {
   abs,
   add,
@@ -102,8 +104,10 @@ export { gather, iota, scatterAdd, scatterAddAlong, takeAlong } from "./ops/inde
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max, mean } from "./ops/reduce.ts";
 export { broadcastTo, concat, pad, reshape, slice, sum, sumTo, transpose } from "./ops/shape.ts";
+export { fuseComposites } from "./passes/fuse.ts";
 export { cse, eliminateDead, foldConstants, lowerComposites, type Pass, pipeline } from "./passes/passes.ts";
 export { type PreparedGraph, prepareGraph } from "./passes/prepare.ts";
+export { type LossAndGrads, rematerialize, type SegmentOf } from "./passes/rematerialize.ts";
 export { type Rewritten, type Rule, rewrite } from "./passes/rewrite.ts";
 export { compile, type Feed, Program, type ProgramOptions, type ProgramSpec, type RunOptions } from "./program.ts";
 export { Philox, streamOf } from "./random.ts";

@@ -1,6 +1,7 @@
 // Every op there is, for the test matrix, for backends that check they cover all, and for documentation.
 import { activationOps } from "./composites/activation.ts";
 import { adamwOps } from "./composites/adamw.ts";
+import { orderOps } from "./composites/after.ts";
 import { attentionOps } from "./composites/attention.ts";
 import { crossEntropyOps } from "./composites/cross-entropy.ts";
 import { normOps } from "./composites/norm.ts";
@@ -25,4 +26,5 @@ export const composites: readonly OpDef[] = [
   ...attentionOps,
   ...crossEntropyOps,
   ...adamwOps,
+  ...orderOps,
 ];
