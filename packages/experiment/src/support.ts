@@ -10,7 +10,12 @@ const checks: readonly Check[] = [
   ["dtype", "dtype", (t) => t.dtype !== "float32" && t.dtype !== "auto", "use float32 or auto"],
   ["useAmp", "use_amp", (t) => t.useAmp && t.ampDtype !== "auto", "set use_amp: false, or amp_dtype: auto"],
   ["autoBatchSize", "auto_batch_size", (t) => t.autoBatchSize, "set batch_size"],
-  ["activationCheckpointing", "activation_checkpointing", (t) => t.activationCheckpointing, "set it to false"],
+  [
+    "activationCheckpointing",
+    "activation_checkpointing",
+    (t) => t.activationCheckpointing && t.phase === "blockwise",
+    "set it to false: a blockwise step holds one layer only",
+  ],
   ["distributedStrategy", "distributed_strategy", (t) => t.distributedStrategy !== "none", "use none"],
   ["offloadOptimizer", "offload_optimizer", (t) => t.offloadOptimizer, "set it to false"],
   ["teacherSanityReference", "teacher_sanity_reference", (t) => t.teacherSanityReference !== "none", "use none"],

@@ -53,6 +53,17 @@ export async function validate({ scorer, tokens, targets }: Validation): Promise
   return sums.reduce((a, b) => a + b, 0) / tokens.length;
 }
 
+/** Whether blocks are recomputed: asked for, and what enters a block is as large as the threshold. */
+function checkpointsActivations(model: Model, train: TrainConfig): boolean {
+  if (!train.activationCheckpointing) return false;
+  const width = model.config.embedder.type === "token" ? model.config.embedder.dModel : 0;
+  const mebibytes = (train.batchSize * train.blockSize * width * 4) / 2 ** 20;
+  return train.activationCheckpointThresholdMb <= 0 || mebibytes >= train.activationCheckpointThresholdMb;
+}
+
+/** The block a node belongs to: the second level of the topology, such as one residual branch. */
+const blockOf = (scope: string): string | undefined => /^topology(?:\.layers\.\d+){2}/.exec(scope)?.[0];
+
 /** Trains with the language-model loss. */
 export async function runLanguage(context: RunContext): Promise<RunOutcome> {
   const { model, teacher, backend, train, steps, seed, batches, store, signal } = context;
@@ -74,6 +85,7 @@ export async function runLanguage(context: RunContext): Promise<RunOutcome> {
     parameters: model.trainable(),
     settings: train,
     clipNorm: train.gradClipNorm,
+    ...(checkpointsActivations(model, train) ? { segmentOf: blockOf } : {}),
   });
   if (restored?.optimizer && !restored.final) {
     restore(step.optimizer.m, restored.optimizer.m, restored.path);

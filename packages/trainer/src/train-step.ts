@@ -12,6 +12,8 @@ import {
   minimum,
   mul,
   type Program,
+  rematerialize,
+  type SegmentOf,
   scalar,
   sqrt,
   sum,
@@ -35,6 +37,8 @@ export interface TrainStepSpec {
   >;
   /** Largest global gradient norm; 0: not clipped. */
   readonly clipNorm: number;
+  /** Activation checkpointing: blocks whose inside is recomputed in the backward pass. Default: none. */
+  readonly segmentOf?: SegmentOf;
 }
 
 /** Of one step. */
@@ -84,11 +88,13 @@ export class TrainStep {
     const optimizer = new Optimizer(parameters, settings);
     const wanted = Object.entries(spec.metrics ?? {});
     const wrt = [...parameters.values()].map((p) => p.tensor);
-    const { value, grads, map } = valueAndGrad(
+    const plain = valueAndGrad(
       spec.loss,
       wrt,
       wanted.map(([, t]) => t),
     );
+    const { map } = plain;
+    const { value, grads } = spec.segmentOf ? rematerialize(plain, spec.segmentOf) : plain;
     const metrics = Object.fromEntries(wanted.map(([name, t]) => [name, map(t)]));
     if (n === 1) {
       const { updates, norm } = clipped(optimizer, grads, clipNorm);
