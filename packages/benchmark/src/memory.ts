@@ -67,7 +67,15 @@ interface Cell {
   readonly batchSize: number;
 }
 
-/** Peak while a cache of seqLen positions is filled: prefill of nearly all, decode of the rest. Sessions are compiled before. */
+/**
+ * Engines keep sessions with their workspaces; a peak on the shared one would include what was measured before. ONNX
+ * Runtime can be opened once more, for this alone; the others share state between instances or have no workspaces.
+ */
+function engineOf(backend: Backend): Device {
+  return backend.name.startsWith("onnx") ? backend.name : backend;
+}
+
+/** Peak while a cache of seqLen positions is filled: prefill of nearly all, decode of the rest. Sessions are compiled and weights loaded before. */
 async function peakOf(
   model: Model,
   cell: Cell,
@@ -78,6 +86,8 @@ async function peakOf(
   const decoder = await Decoder.open(model, { backend, batchSize, maxSeqLen: seqLen, storage });
   try {
     await decoder.warm();
+    await decoder.feed(new Int32Array(batchSize));
+    decoder.reset();
     const steps = Math.min(DECODE_STEPS, seqLen - 1);
     const rows = Array.from({ length: batchSize }, (_, row) => prompt.subarray(row * seqLen, (row + 1) * seqLen));
     const columns = (from: number, to: number) => Int32Array.from(rows.flatMap((row) => [...row.subarray(from, to)]));
@@ -150,7 +160,10 @@ export class MemoryBenchmark extends BaseBenchmark<MemoryResult> {
     const vocabSize = Math.min(model.vocabSize ?? 1, this.#config.validVocabSize ?? Number.POSITIVE_INFINITY);
     const prompt = seededPrompt(seed, { promptLen: cell.seqLen, genLen: 0, batchSize: cell.batchSize }, vocabSize);
     const peaks: PeakMemory[] = [];
-    for (let i = 0; i < repeats; i++) peaks.push(await peakOf(model, cell, { backend, storage, prompt }));
+    for (let i = 0; i < repeats; i++)
+      peaks.push(
+        await withBackend(engineOf(backend), [model], (own) => peakOf(model, cell, { backend: own, storage, prompt })),
+      );
     return peaks;
   }
 }
