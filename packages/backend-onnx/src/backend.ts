@@ -24,6 +24,7 @@ import { compileError } from "./errors.ts";
 import { OnnxExecutable } from "./executable.ts";
 import { planGraph } from "./plan.ts";
 import { type CacheLimits, type Compiled, SessionCache } from "./session-cache.ts";
+import { specialise } from "./specialise.ts";
 
 /** How the engine is opened. */
 export interface OnnxOptions {
@@ -54,7 +55,8 @@ export function sessionOptions(device: Device, threads: number): InferenceSessio
     interOpNumThreads: 1,
     executionMode: "sequential",
     graphOptimizationLevel: "all",
-    logSeverityLevel: 3,
+    // Errors come back as exceptions; ORT need not print them too.
+    logSeverityLevel: 4,
     // Denormals in optimizer states would slow arithmetic tenfold.
     extra: { session: { set_denormal_as_zero: "1" } },
   };
@@ -88,7 +90,9 @@ export class OnnxBackend implements Backend {
     const key = options.cache === false ? undefined : graph.hash;
     const { compiled, hit, release } = await this.#cache.use(key, () => this.#build(graph));
     const info = { nodes: compiled.plan.nodes, compileMs: performance.now() - start, cached: hit };
-    return new OnnxExecutable(this.name, compiled.session, graph, compiled.plan, info, release);
+    return new OnnxExecutable(this.name, compiled.session, graph, compiled.plan, info, release, (bindings) =>
+      this.compile(specialise(graph, bindings)),
+    );
   }
 
   async #build(graph: Graph): Promise<Compiled> {
@@ -160,6 +164,8 @@ export async function open(options: OnnxOptions = {}): Promise<OnnxBackend> {
       code: "device",
       remedy: "give a whole number of at least 1",
     });
+  // Read once by ORT, when the first session is made.
+  env.logLevel = "fatal";
   const device = await findDevice(options.device ?? "cpu");
   return new OnnxBackend(device, threads ?? defaultThreads(), options.cache);
 }

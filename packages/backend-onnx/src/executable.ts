@@ -40,6 +40,8 @@ export class OnnxExecutable implements Executable {
   readonly #symbolic: boolean;
   readonly #feeds: Record<string, OrtTensor> = {};
   readonly #release: () => void;
+  /** Compiles this graph for sizes that are known, needed for extents of 0. */
+  readonly #specialise: (bindings: Bindings) => Promise<Executable>;
   #boundKey = "";
   #bindings: Bindings = noBindings;
   #busy = false;
@@ -52,7 +54,9 @@ export class OnnxExecutable implements Executable {
     plan: Plan,
     info: ExecutableInfo,
     release: () => void,
+    specialise: (bindings: Bindings) => Promise<Executable>,
   ) {
+    this.#specialise = specialise;
     this.#backend = backend;
     this.#session = session;
     this.#graph = graph;
@@ -72,6 +76,14 @@ export class OnnxExecutable implements Executable {
     if (this.#disposed) throw new CarambaError("this executable was disposed", { code: "disposed" });
     const given = inputs.map((buffer) => ownBuffer(buffer, this.#backend));
     this.#checkInputs(given);
+    if (this.#symbolic && [...this.#bindings.values()].includes(0)) {
+      const executable = await this.#specialise(this.#bindings);
+      try {
+        return await executable.run(inputs, into);
+      } finally {
+        executable.dispose();
+      }
+    }
     const { inputOrder } = this.#plan;
     // session.run looks at the feeds only on the next turn of the event loop: a second run must not share them.
     const feeds = this.#busy ? {} : this.#feeds;

@@ -5,9 +5,9 @@ import type { OnnxNode } from "../onnx-model.ts";
 import type { Emit, Emitter } from "./emitter.ts";
 
 /** Elements per piece: seven arrays of it should fit the second-level cache. */
-const chunk = 16384;
+const chunk = 131072;
 /** Below this many elements, the Scan costs more than it saves. */
-const small = 4 * chunk;
+const small = 8 * chunk;
 
 /** The largest piece of at most `chunk` elements that divides n, or 0. */
 function pieceOf(n: number): number {
@@ -70,7 +70,7 @@ function sweep(e: Emitter, x: Names, f: Factors, pieces: number, piece: number):
   const nodes: OnnxNode[] = [];
   const write: Write = (op, ...inputs) => {
     const output = `s${nodes.length}`;
-    nodes.push({ name: `adamw/${op}`, op, domain: "", inputs, outputs: [output], attrs: {} });
+    nodes.push({ name: `/adamw#${output}`, op, domain: "", inputs, outputs: [output], attrs: {} });
     return output;
   };
   const inner = { p: "sp", m: "sm", v: "sv", g: "sg" };

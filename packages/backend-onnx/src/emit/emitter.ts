@@ -8,6 +8,7 @@ import {
   type HostArray,
   type Shape,
   SymDim,
+  shapeEquals,
   staticShape,
   type Tensor,
 } from "@caramba/tensor";
@@ -35,6 +36,7 @@ export class Emitter {
   readonly #users = new Map<Tensor, Tensor[]>();
   readonly #written: OnnxNode[] = [];
   readonly #initializers = new Map<string, OnnxInitializer>();
+  readonly #made = new Map<string, string>();
   readonly #constants = new Map<string, string>();
   readonly #dims = new Map<string, string>();
   /** Where the value of each free size can be read: an input's name and axis. */
@@ -118,9 +120,15 @@ export class Emitter {
     return this.#users.get(t) ?? [];
   }
 
-  /** Adds a node with one output. */
+  /** Adds a node with one output, or finds the one that computes the same (optimizer factors, shapes). */
   node(op: string, inputs: readonly string[], attrs: OnnxAttrs = {}, domain = ""): string {
-    return this.split(op, inputs, 1, attrs, domain)[0] as string;
+    const key = `${domain}:${op}(${inputs.join()})${JSON.stringify(attrs)}`;
+    let name = this.#made.get(key);
+    if (name === undefined) {
+      name = this.split(op, inputs, 1, attrs, domain)[0] as string;
+      this.#made.set(key, name);
+    }
+    return name;
   }
 
   /** Adds a node of ORT's own operator set with one output. */
@@ -201,9 +209,13 @@ export class Emitter {
 
   /** Same values under another shape. */
   reshape(value: string, shape: Shape): string {
+    // Of a chain of reshapes only the last counts: in a decode step a node costs more than its arithmetic.
+    const source = this.#reshaped.get(value) ?? value;
+    const known = this.#shapes.get(source);
+    if (known && shapeEquals(known, shape)) return source;
     // allowzero: a 0 in the shape means an empty axis, not "copy the input's".
-    const name = this.node("Reshape", [value, this.shape(shape, true)], shape.includes(0) ? { allowzero: 1 } : {});
-    this.#reshaped.set(name, value);
+    const name = this.node("Reshape", [source, this.shape(shape, true)], shape.includes(0) ? { allowzero: 1 } : {});
+    this.#reshaped.set(name, source);
     return name;
   }
 

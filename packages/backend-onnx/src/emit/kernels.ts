@@ -1,5 +1,5 @@
 // Composites with a kernel of their own in ORT.
-import { constantValue, type Tensor } from "@caramba/tensor";
+import { constantValue, sizeOf, type Tensor } from "@caramba/tensor";
 import type { Emit } from "./emitter.ts";
 
 /** The x and eps of 1 / sqrt(mean(x^2) + eps) over the last axis, if that is what a node computes. */
@@ -41,11 +41,26 @@ const rmsNorm: Emit = (e, t) => {
 const layerNorm: Emit = (e, t) =>
   e.node("LayerNormalization", e.values(t), { axis: -1, epsilon: { float: t.attrs["eps"] as number } });
 
+/** Up to this many elements the count of nodes decides, not their arithmetic (where the split form is twice as fast). */
+const smallRotation = 32768;
+
+const rope: Emit = (e, t) => {
+  const [x, cos, sin] = t.inputs as [Tensor, Tensor, Tensor];
+  const shared = (table: Tensor) => table.rank === 2 && table.shape[0] === x.shape[2];
+  const size = sizeOf(t.shape);
+  const kernel = (e.device === "cpu" || e.device === "cuda") && x.rank === 4 && shared(cos) && shared(sin);
+  if (!kernel || typeof size !== "number" || size > smallRotation)
+    return e.value((t.op.decompose as NonNullable<typeof t.op.decompose>)(t.inputs, t.attrs));
+  // Positions 0, 1, ... of the tables.
+  return e.contrib("RotaryEmbedding", [e.value(x), e.ints([0]), e.value(cos), e.value(sin)]);
+};
+
 export const kernels: Readonly<Record<string, Emit>> = {
   softmax: (e, t) => e.node("Softmax", e.values(t), { axis: -1 }),
   logSoftmax: (e, t) => e.node("LogSoftmax", e.values(t), { axis: -1 }),
   rmsNorm,
   layerNorm,
+  rope,
   // x sigmoid(alpha x): SiLU in one pass.
   silu: (e, t) => e.contrib("QuickGelu", e.values(t), { alpha: { float: 1 } }),
   gelu: (e, t) => e.contrib("Gelu", e.values(t)),

@@ -1,7 +1,7 @@
 // Matrix products. ORT's kernels read either operand transposed and scale the result for free; its FusedMatMul also
 // reads an operand whose rows lie outside its batch axes ([P, heads, d] as heads matrices of P rows), which is how a
 // cache is read in the layout in which it grows. A transpose of an operand is therefore absorbed where it can be.
-import type { Tensor } from "@caramba/tensor";
+import { allocHost, type Tensor } from "@caramba/tensor";
 import type { Emit, Emitter } from "./emitter.ts";
 
 /** An operand as the kernel reads it. */
@@ -43,7 +43,16 @@ function plainProduct(e: Emitter, t: Tensor): string {
   return alpha === 1 ? product : e.node("Mul", [product, e.float(alpha)]);
 }
 
+/** A product over nothing, or of nothing: ORT's kernels divide by zero there. */
+function emptyProduct(e: Emitter, t: Tensor): string | undefined {
+  if (t.shape.includes(0)) return e.constant(t.dtype, t.shape as number[], allocHost(t.dtype, 0));
+  if (!t.inputs.some((x) => x.shape.includes(0))) return undefined;
+  return e.node("Expand", [e.constant(t.dtype, [], allocHost(t.dtype, 1)), e.shape(t.shape)]);
+}
+
 const matmul: Emit = (e, t) => {
+  const empty = emptyProduct(e, t);
+  if (empty !== undefined) return empty;
   const { transA, transB, alpha } = t.attrs as { transA: boolean; transB: boolean; alpha: number };
   const [a, b] = [operand(t.inputs[0] as Tensor, transA), operand(t.inputs[1] as Tensor, transB)];
   const names = [e.value(a.source), e.value(b.source)];
