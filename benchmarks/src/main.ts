@@ -49,7 +49,7 @@ if (!Number.isInteger(rounds) || rounds < 1) {
 
 const say = (text: string): boolean => process.stderr.write(`${text}\n`);
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);
-const effort: Effort = { rounds: options.quick ? Math.min(rounds, 3) : rounds, roundMs: options.quick ? 600 : 2000 };
+const effort: Effort = { rounds: options.quick ? Math.min(rounds, 3) : rounds, roundMs: options.quick ? 600 : 1500 };
 
 const carambaSubject: Subject = {
   name: "caramba",
@@ -71,22 +71,26 @@ async function bestOf(c: Case, variants: readonly TorchVariant[]): Promise<Torch
   });
 }
 
-/** Eager and compiled PyTorch at their best settings for a case. */
-async function torchSubjects(torch: Torch, c: Case, quick: boolean): Promise<Subject[]> {
-  const eager = eagerVariants(torch);
-  const plain = quick ? eager.filter((v) => v.settings.threads === availableParallelism()) : eager;
-  const best = await bestOf(c, plain);
+/**
+ * PyTorch at its best settings for a case, eager and compiled; and eager as it was installed, where the best settings
+ * go beyond that.
+ */
+async function torchSubjects(torch: Torch, c: Case): Promise<Subject[]> {
+  const all = eagerVariants(torch);
+  const most = availableParallelism();
+  const variants = options.quick ? all.filter((v) => v.settings.threads === most) : all;
+  const best = await bestOf(c, variants);
   if (!best) return [];
   const subjects: Subject[] = [{ ...best, name: "eager" }];
-  if (quick) return subjects;
+  const installed = variants.find((v) => v.asInstalled && v.settings.threads === best.settings.threads);
+  if (!best.asInstalled && installed) subjects.push({ ...installed, name: "installed" });
+  if (options.quick) return subjects;
   const compiled = await bestOf(c, compiledVariants(torch, c, best));
   if (compiled) subjects.push({ ...compiled, name: "compiled" });
   return subjects;
 }
 
-async function measure(c: Case, torch: Torch | null, quick: boolean, how: Effort): Promise<CaseResult> {
-  say(`${c.name}`);
-  const subjects = torch ? await torchSubjects(torch, c, quick) : [];
+async function measure(c: Case, subjects: readonly Subject[], how: Effort): Promise<CaseResult> {
   const figures = await compareOn(c, [...subjects, carambaSubject], how, (subject, error) =>
     say(`  ${subject.label} failed: ${error.message}`),
   );
@@ -102,15 +106,39 @@ if (!torch && !options["no-peers"])
   print("  (set CARAMBA_PYTHON to a Python with torch and numpy; figures below are Caramba's own)");
 if (load > 0.5) print(`Load is ${load.toFixed(1)} before the start: other programs disturb these figures.`);
 
+const stamp = new Date().toISOString().replace(/[:.]/g, "-");
+const out = resolve(options.out ?? fileURLToPath(new URL(`../../results/${stamp}.json`, import.meta.url)));
 const results: CaseResult[] = [];
-for (const c of cases) if (c.name.includes(options.only)) results.push(await measure(c, torch, options.quick, effort));
+const grown: { readonly name: string; readonly results: CaseResult[] }[] = [];
+let help: Awaited<ReturnType<typeof helpTime>> | null = null;
+
+/** Writes all there is so far, whole or not at all. */
+async function save(): Promise<void> {
+  const record = {
+    date: new Date().toISOString(),
+    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), loadBefore: load, node: process.versions.node },
+    torch,
+    tried,
+    results,
+    growth: grown,
+    help: help instanceof Error ? { error: help.message } : help,
+  };
+  await mkdir(dirname(out), { recursive: true });
+  await writeFile(`${out}.part`, `${JSON.stringify(record, null, 1)}\n`, { flush: true });
+  await rename(`${out}.part`, out);
+}
+
+for (const c of cases) {
+  if (!c.name.includes(options.only)) continue;
+  say(c.name);
+  results.push(await measure(c, torch ? await torchSubjects(torch, c) : [], effort));
+  await save();
+}
 
 print(`\nTime per step, prefill or token (median of all runs; spread of the medians of ${effort.rounds} rounds)`);
 print(speedTable(results));
 if (torch) {
-  print(
-    "Ratio: the better of eager and compiled PyTorch, each at its best settings, over Caramba; above 1, Caramba is faster.",
-  );
+  print("Ratio: the best PyTorch figure, each mode at its best settings, over Caramba; above 1, Caramba is faster.");
   for (const r of results)
     for (const f of r.figures) if (f.name !== "caramba") print(`  ${r.case.name}, ${f.name}: ${f.label}`);
 }
@@ -129,33 +157,26 @@ if (medium) {
   if (compiledMedium) print(`  torch.compile and first step: ${digits(compiledMedium.setup.setupMs)}`);
 }
 
-const help = options.only === "" ? await helpTime() : null;
+help = options.only === "" ? await helpTime() : null;
 if (help instanceof Error) print(`\ncaramba --help failed: ${help.message.split("\n")[0]}`);
 else if (help) print(`\ncaramba --help: ${digits(help.medianMs)} ms (${span(help.spreadMs)}), goal 300`);
 
-const grown: { readonly name: string; readonly results: CaseResult[] }[] = [];
-if (!options["no-growth"])
+if (!options["no-growth"]) {
+  // One choice of settings serves all points: the growth is what matters here.
+  let subjects: Subject[] | undefined;
   for (const series of growth) {
     const points = series.points.filter((c) => options.only === "" || c.name.includes(options.only));
     if (points.length === 0) continue;
     const measured: CaseResult[] = [];
-    for (const c of points) measured.push(await measure(c, torch, true, { rounds: 3, roundMs: 600 }));
+    for (const c of points) {
+      say(c.name);
+      subjects ??= torch ? (await torchSubjects(torch, c)).filter(({ name }) => name === "eager") : [];
+      measured.push(await measure(c, subjects, { rounds: 3, roundMs: 600 }));
+    }
     grown.push({ name: series.name, results: measured });
     print(`\n${growthTable(series.name, measured)}`);
   }
+}
 
-const stamp = new Date().toISOString().replace(/[:.]/g, "-");
-const out = resolve(options.out ?? fileURLToPath(new URL(`../../results/${stamp}.json`, import.meta.url)));
-const record = {
-  date: new Date().toISOString(),
-  machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), loadBefore: load, node: process.versions.node },
-  torch,
-  tried,
-  results,
-  growth: grown,
-  help: help instanceof Error ? { error: help.message } : help,
-};
-await mkdir(dirname(out), { recursive: true });
-await writeFile(`${out}.part`, `${JSON.stringify(record, null, 1)}\n`);
-await rename(`${out}.part`, out);
+await save();
 print(`\nEvery run: ${out}`);

@@ -24,7 +24,19 @@ export const goalOf = (c: Case): number => (c.kind === "decode" ? 1.5 : 1);
 
 /** Times, ratios and whether the goal is met. */
 export function speedTable(results: readonly CaseResult[]): string {
-  const head = ["case", "Caramba ms", "spread", "tokens/s", "eager ms", "compiled ms", "ratio", "range", "goal", ""];
+  const head = [
+    "case",
+    "Caramba ms",
+    "spread",
+    "tokens/s",
+    "installed ms",
+    "eager ms",
+    "compiled ms",
+    "ratio",
+    "range",
+    "goal",
+    "",
+  ];
   const rows = results.map((r) => {
     const own = caramba(r);
     const best = bestPeer(r);
@@ -35,6 +47,7 @@ export function speedTable(results: readonly CaseResult[]): string {
       digits(own?.medianMs ?? Number.NaN),
       own ? span(own.spreadMs) : "-",
       digits(own?.tokensPerSecond ?? Number.NaN),
+      peer("installed"),
       peer("eager"),
       peer("compiled"),
       ratio ? ratio.median.toFixed(2) : "-",

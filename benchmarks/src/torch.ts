@@ -17,6 +17,8 @@ const call = promisify(execFile);
 export interface TorchVariant {
   /** Such as `eager, 2 threads, full MKL`. */
   readonly label: string;
+  /** Nothing of the environment changed. */
+  readonly asInstalled: boolean;
   readonly launch: Launch;
   readonly settings: Settings;
 }
@@ -66,6 +68,7 @@ function variant(
   const threads = `${settings.threads} thread${settings.threads === 1 ? "" : "s"}`;
   return {
     label: [mode, threads, environment.label].filter((part) => part !== "").join(", "),
+    asInstalled: Object.keys(environment.env).length === 0,
     launch: { file: torch.python, args: [script], env: environment.env },
     settings,
   };
@@ -90,7 +93,6 @@ export function compiledVariants(torch: Torch, c: Case, best: TorchVariant): Tor
   if (c.kind === "train") return [make("compiled", {})];
   if (c.kind === "prefill") return [make("compiled", {}), make("compiled, frozen weights", freezing)];
   return [
-    make("compiled, masked static cache", { peerOptions: { cache: "masked" } }),
     make("compiled, masked static cache, frozen weights", { peerOptions: { cache: "masked" }, ...freezing }),
     make("compiled, narrowed static cache", { peerOptions: { cache: "narrow" } }),
   ];
