@@ -15,6 +15,7 @@ import {
   grad,
   input,
   iota,
+  type LossAndGrads,
   matmul,
   mean,
   mul,
@@ -22,6 +23,7 @@ import {
   openBackend,
   Philox,
   ReferenceBackend,
+  rematerialize,
   reshape,
   rmsNorm,
   runOn,
@@ -34,6 +36,7 @@ import {
   type Tensor,
   transpose,
   Variable,
+  valueAndGrad,
   withScope,
 } from "@caramba/tensor";
 import { memory } from "@tensorflow/tfjs-core";
@@ -211,6 +214,31 @@ describe.each(["cpu", "wasm"])("tfjs:%s", (device) => {
       ),
       { numRuns: 40, seed: 1 },
     );
+  });
+
+  test("rematerialised blocks are computed again, with the same gradients", async () => {
+    const [x, w] = [input("x", [4, 4]), input("w", [4, 4])];
+    let h = x;
+    for (let i = 0; i < 3; i++) {
+      const from = h;
+      h = withScope(`block${i}`, () => add(from, silu(matmul(exp(neg(mul(from, from))), w))));
+    }
+    const plain = valueAndGrad(mean(h), [x, w]);
+    const again = rematerialize(plain, (scope) => (scope.startsWith("block") ? scope : undefined));
+    const nodes = async ({ value, grads }: LossAndGrads) => {
+      const executable = await backend.compile(new Graph([value, ...grads]));
+      executable.dispose();
+      return executable.info.nodes;
+    };
+    expect(await nodes(again)).toBeGreaterThan(await nodes(plain));
+    const values = [1, 2].map((seed) => new Philox(seed).fillUniform(new Float32Array(16)));
+    const expected = await runOn(new ReferenceBackend(), [plain.value, ...plain.grads], [x, w], values);
+    const actual = await runOn(backend, [again.value, ...again.grads], [x, w], values);
+    actual.forEach((out, i) => {
+      out.forEach((v, j) => {
+        expect(v).toBeCloseTo(expected[i]?.[j] as number, 5);
+      });
+    });
   });
 
   test("outputs that are inputs, constants or each other are buffers of their own", async () => {

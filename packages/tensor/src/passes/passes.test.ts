@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { valueAndGrad } from "../autodiff.ts";
+import { after } from "../composites/after.ts";
 import { attention } from "../composites/attention.ts";
 import { softmax } from "../composites/softmax.ts";
 import { sym } from "../dim.ts";
@@ -135,6 +136,13 @@ describe("lowering", () => {
     const graph = lowerComposites(new Set(["softmax"]))(new Graph([softmax(x), parts, e]));
     expect(names(graph)).not.toContain("softmax");
     expect(graph.outputs[0]).toBe(graph.outputs[1]);
+  });
+
+  test("an ordering stays where it is claimed and vanishes where not", () => {
+    const [x, y] = [input("x", [3]), input("y", [3])];
+    const graph = new Graph([exp(after(x, y))]);
+    expect(names(lowerComposites(new Set(["after"]))(graph))).toContain("after");
+    expect(names(lowerComposites(new Set())(graph))).toEqual(["input", "exp"]);
   });
 
   test("passing twice changes nothing more", () => {

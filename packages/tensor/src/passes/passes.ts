@@ -47,9 +47,10 @@ export function lowerComposites(claimed: ReadonlySet<string>): Pass {
         const { decompose } = node.op;
         if (!decompose) return undefined;
         if (!claimed.has(node.op.name)) return decompose(inputs, node.attrs);
-        // Claimed, but its parts are computed anyway (a gradient needed them): do not compute it twice.
+        // Claimed, but its parts are computed anyway (a gradient needed them): do not compute it twice. What only passes
+        // an input on (`after`) was claimed for something else than its value.
         const parts = decompose(inputs, node.attrs);
-        return present.has(parts) ? parts : undefined;
+        return present.has(parts) && !inputs.includes(parts) ? parts : undefined;
       });
       if (outputs.every((t, i) => t === current.outputs[i])) return current;
       current = new Graph(outputs);
