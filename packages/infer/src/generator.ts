@@ -20,6 +20,26 @@ export interface GeneratorOptions {
 /** One position of all sequences as it is sampled; null for those that had ended. */
 export type StreamedStep = readonly (number | null)[];
 
+/** Settings that would change results or storage and are not built: naming one is an error, never ignored. */
+const unbuilt = [
+  "repetitionPenalty",
+  "stopSequences",
+  "useDiffusion",
+  "diffusionGuidanceScale",
+  "decodeLocalWindow",
+  "decodeLocalWindowLong",
+  "cachePolicy",
+  "cacheResidualLen",
+  "cacheFp16PrefixLayers",
+  "cacheBudgetMb",
+  "cacheAutoBenchmark",
+  "cacheQualityMaxDeltaNll",
+  "cacheQualityMaxPplRatio",
+  "cacheQualityMaxMeanKl",
+  "cachePlanPath",
+  "cachePlanProbe",
+] as const satisfies readonly (keyof GenerateConfig)[];
+
 const storageOf = (config: GenerateConfig): "fp32" | "fp16" => {
   if (config.cacheKind === "fp32" || config.cacheKind === "fp16") return config.cacheKind;
   throw new CarambaError(`cache kind ${config.cacheKind} is not supported yet`, {
@@ -42,13 +62,9 @@ export class Generator {
 
   static async open(model: Model, options: GeneratorOptions = {}): Promise<Generator> {
     const config = generateConfig(options.config ?? {});
-    for (const [key, neutral] of [
-      ["repetitionPenalty", 1],
-      ["useDiffusion", false],
-      ["cacheBudgetMb", null],
-      ["cachePolicy", null],
-    ] as const)
-      if (config[key] !== neutral)
+    const neutral = generateConfig({});
+    for (const key of unbuilt)
+      if (JSON.stringify(config[key]) !== JSON.stringify(neutral[key]))
         throw new CarambaError(`generate: ${key} is not supported yet`, {
           code: "unsupported",
           remedy: "leave it out",
