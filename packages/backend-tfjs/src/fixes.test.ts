@@ -83,6 +83,11 @@ const cases: Case[] = [
     build: (x) => max(x, [1]),
   },
   {
+    name: "sum and mean down the columns of a tall matrix, NaN and infinity included",
+    values: [[ramp(3000, (i) => (i === 1004 ? nan : i === 7 ? inf : Math.sin(i))), [600, 5]]],
+    build: (x) => concat([sum(x, [0]), mean(x, [0])], 0),
+  },
+  {
     name: "max over minus infinities",
     values: [row(floats(-inf, -inf))],
     build: (x) => max(x),
