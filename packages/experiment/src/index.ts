@@ -8,4 +8,4 @@ export { type ReportContext, reportOf } from "./report.ts";
 export { type ExperimentOptions, type ExperimentResult, runExperiment, targetFolder } from "./run-experiment.ts";
 export { runTarget, type TargetContext, type TargetResult } from "./run-target.ts";
 export type { Sample } from "./samples.ts";
-export { demandSupported } from "./support.ts";
+export { demandSupported, demandSupportedPlan } from "./support.ts";

@@ -6,6 +6,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { windowReader } from "@caramba/benchmark";
 import type { Target } from "@caramba/config";
 import {
+  checkTokens,
   loadTokenizer,
   openTokens,
   readTokenFileInfo,
@@ -45,6 +46,7 @@ export async function openText(
   blockSize: number,
   vocabSize: number,
   manifestPath: string | null,
+  signal: AbortSignal | null = null,
 ): Promise<TargetText> {
   const wanted = target.data.path ?? "";
   const path = findPath(wanted, manifestPath);
@@ -54,6 +56,23 @@ export async function openText(
       remedy: `make it with: caramba prepare --input <files or folders> --output ${wanted}`,
     });
   const source = await openTokens(path);
+  try {
+    return await describeText(source, target, blockSize, vocabSize, manifestPath, signal);
+  } catch (error) {
+    source.close();
+    throw error;
+  }
+}
+
+async function describeText(
+  source: TokenSource,
+  target: Target,
+  blockSize: number,
+  vocabSize: number,
+  manifestPath: string | null,
+  signal: AbortSignal | null,
+): Promise<TargetText> {
+  const { path } = source;
   const split = splitTokens(source.length, target.data.valFrac, blockSize, path);
   const info = await readTokenFileInfo(path);
   if (info && info.tokenizer.vocab_size > vocabSize)
@@ -64,6 +83,8 @@ export async function openText(
         remedy: "set vocab_size to the tokenizer's size, or prepare the text with the model's tokenizer",
       },
     );
+  // Ids are checked as they are read; where nothing vouches for them, before anything is trained.
+  if (info?.tokens !== source.length) checkTokens(source, vocabSize);
   const spec = tokenizerSpec(target, path, manifestPath);
   const tokenizer = existsSync(spec) || spec === "byte" ? await loadTokenizer(spec) : null;
   if (info && tokenizer && info.tokenizer.hash !== tokenizer.hash)
@@ -75,7 +96,7 @@ export async function openText(
     path,
     source,
     split,
-    hash: await sha256(path),
+    hash: await sha256(path, signal),
     tokenizer,
     tokenizerSpec: spec,
     tokenizerHash: tokenizer?.hash ?? info?.tokenizer.hash ?? null,
@@ -93,11 +114,14 @@ function tokenizerSpec(target: Target, path: string, manifestPath: string | null
   return existsSync(beside) ? beside : named;
 }
 
-async function sha256(path: string): Promise<string> {
+async function sha256(path: string, signal: AbortSignal | null): Promise<string> {
   const hash = createHash("sha256");
   const file = await open(path);
   try {
-    for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk as Buffer);
+    for await (const chunk of file.createReadStream({ autoClose: false })) {
+      signal?.throwIfAborted();
+      hash.update(chunk as Buffer);
+    }
   } finally {
     await file.close();
   }

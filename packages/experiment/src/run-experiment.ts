@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeArtifacts } from "@caramba/artifacts";
 import { type Plan, parseManifestOrThrow, selectTarget, type Target } from "@caramba/config";
-import { type Backend, openBackend } from "@caramba/tensor";
+import { type Backend, CarambaError, openBackend } from "@caramba/tensor";
 import type { ExperimentListener } from "./events.ts";
 import { reportOf } from "./report.ts";
 import { runTarget, type TargetResult } from "./run-target.ts";
-import { demandSupported } from "./support.ts";
+import { demandSupportedPlan } from "./support.ts";
 
 /** What to run and where to put it. */
 export interface ExperimentOptions {
@@ -46,7 +46,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const { manifest, manifestPath = null, onEvent = () => {}, signal = null } = options;
   const { plan } = parseManifestOrThrow(manifest, manifestPath === null ? {} : { file: manifestPath });
   const targets = options.all ? plan.targets : [selectTarget(plan, options.target)];
-  for (const target of targets) demandSupported(target);
+  demandSupportedPlan(plan, targets);
   const backend = await openDevice(options, targets);
   const results: (TargetResult & { artifacts: string | null })[] = [];
   try {
@@ -71,20 +71,29 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
         const root = options.artifactsDir ?? plan.artifactsDir;
         artifacts = (await writeArtifacts(report, { root })).dir;
       }
-      result.text.source.close();
       results.push({ ...result, artifacts });
       if (result.status === "interrupted") return { plan, status: "interrupted", targets: results };
     }
     return { plan, status: "finished", targets: results };
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return { plan, status: "interrupted", targets: results };
+    throw error;
   } finally {
     await backend.close();
   }
 }
 
+/** One engine for all runs: the one asked for, else the one that runs name. */
 async function openDevice(options: ExperimentOptions, targets: readonly Target[]): Promise<Backend> {
-  const wanted = targets.flatMap((t) => t.runs.map((r) => r.train?.device)).find((d) => d !== undefined);
+  const devices = targets.flatMap((t) => t.runs.flatMap((r) => r.train?.device ?? []));
+  const named = [...new Set(devices)].filter((device) => device !== "auto");
+  if (options.device === undefined && named.length > 1)
+    throw new CarambaError(`the runs name different devices (${named.join(", ")}), which is not supported yet`, {
+      code: "unsupported",
+      remedy: "name one in the manifest, or choose it with --device",
+    });
   const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return openBackend(options.device ?? wanted ?? "auto", threads);
+  return openBackend(options.device ?? named[0] ?? "auto", threads);
 }
 
 /** Folder of a target's checkpoints. */

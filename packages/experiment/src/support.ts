@@ -1,7 +1,7 @@
 // Settings that the schema knows and this engine does not honour yet. Asking for one is an error that says so before
 // anything is loaded; nothing is ignored in silence.
 import { checkBenchmarks } from "@caramba/benchmark";
-import type { Run, Target, TrainConfig } from "@caramba/config";
+import type { Plan, Run, Target, TrainConfig } from "@caramba/config";
 import { CarambaError } from "@caramba/tensor";
 
 type Check = readonly [keyof TrainConfig, string, (train: TrainConfig) => boolean, string];
@@ -25,8 +25,20 @@ const checks: readonly Check[] = [
 ];
 
 const modes = ["train"];
+const instruments = ["rich", "jsonl", "none"];
 
-/** Demands that everything a target asks for is built. */
+/** Demands that targets of a plan, and the settings they share, are built. @throws CarambaError `unsupported`. */
+export function demandSupportedPlan(plan: Plan, targets: readonly Target[]): void {
+  const { wandb, wandbMode, instrument } = plan.defaults;
+  if (wandb && wandbMode !== "disabled")
+    throw unsupported("defaults.logging.wandb true", "set it to false; the curves are in training.csv and train.jsonl");
+  const strange = instrument.split(/[\s,+]+/).find((name) => name !== "" && !instruments.includes(name));
+  if (strange !== undefined)
+    throw unsupported(`defaults.logging.instrument ${strange}`, `use ${instruments.join(", ")}`);
+  for (const target of targets) demandSupported(target);
+}
+
+/** Demands that everything a target asks for is built. @throws CarambaError `unsupported`. */
 export function demandSupported(target: Target): void {
   for (const run of target.runs) demandRun(target, run);
   checkBenchmarks(target.benchmarks, { hasTokens: target.data.path !== null, canLoadCheckpoints: true });
@@ -40,7 +52,12 @@ export function demandSupported(target: Target): void {
 function demandRun(target: Target, run: Run): void {
   const place = `target "${target.name}", run "${run.id}"`;
   if (!modes.includes(run.mode)) throw unsupported(`${place}: mode ${run.mode}`, "use mode: train");
-  const { train } = run;
+  const { train, verify } = run;
+  if (verify && target.trainer.type === "standard")
+    throw new CarambaError(`${place}: verify compares with a teacher, and this target has none`, {
+      code: "teacher",
+      remedy: "remove verify, or use trainer.upcycle or trainer.checkpoint_compare",
+    });
   if (!train) return;
   for (const [key, spelling, hit, remedy] of checks)
     if (hit(train)) throw unsupported(`${place}: train.${spelling} ${String(train[key])}`, remedy);

@@ -1,7 +1,9 @@
-// The training curve of a target, on disk: one JSON line per step, so that a run that was cut and resumed still has its
-// whole curve. A resumed step replaces what was logged for it before.
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+// The training curve of a target, on disk: one JSON line per step, appended, so that a run that was cut and resumed
+// still has its whole curve. A run that goes on from step n, or starts anew, counts from there: what was logged for
+// that step and later ones before is dropped when the file is read. A line cut by a kill is dropped too.
+import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { CarambaError } from "@caramba/tensor";
 import type { TrainEvent } from "@caramba/trainer";
 
 /** One logged step. */
@@ -20,11 +22,16 @@ export class TrainingLog {
   readonly #path: string;
   #pending: string[] = [];
 
+  /** @throws CarambaError `log` when the folder cannot be made or the file not be read. */
   constructor(path: string) {
     this.#path = path;
-    mkdirSync(dirname(path), { recursive: true });
+    this.#attempt("write", () => {
+      mkdirSync(dirname(path), { recursive: true });
+      if (endsMidLine(path)) this.#pending.push("\n");
+    });
   }
 
+  /** Notes a step. @throws CarambaError `log`. */
   add(event: TrainEvent): void {
     const step: LoggedStep = {
       run: event.runId,
@@ -39,21 +46,64 @@ export class TrainingLog {
     if (this.#pending.length >= 20 || event.step === event.totalSteps) this.flush();
   }
 
+  /** Writes what is held back. @throws CarambaError `log`. */
   flush(): void {
-    if (this.#pending.length > 0) appendFileSync(this.#path, this.#pending.join(""));
+    const text = this.#pending.join("");
     this.#pending = [];
+    if (text !== "") this.#attempt("write", () => appendFileSync(this.#path, text));
   }
 
-  /** Every step once, the last entry of each counting, in order of step within its run. */
+  /** Every step once, run after run in the order they were first logged. */
   read(): LoggedStep[] {
     this.flush();
     if (!existsSync(this.#path)) return [];
-    const steps = new Map<string, LoggedStep>();
-    for (const line of readFileSync(this.#path, "utf8").split("\n")) {
-      if (!line.endsWith("}")) continue; // a line cut by a kill
-      const step = JSON.parse(line) as LoggedStep;
-      steps.set(`${step.run}\n${step.step}`, step);
+    const runs = new Map<string, LoggedStep[]>();
+    for (const line of this.#attempt("read", () => readFileSync(this.#path, "utf8")).split("\n")) {
+      const step = parse(line);
+      if (!step) continue;
+      const curve = runs.get(step.run) ?? [];
+      const again = curve.findIndex((known) => known.step >= step.step);
+      if (again >= 0) curve.length = again;
+      curve.push(step);
+      runs.set(step.run, curve);
     }
-    return [...steps.values()].sort((a, b) => (a.run === b.run ? a.step - b.step : 0));
+    return [...runs.values()].flat();
+  }
+
+  #attempt<T>(doing: "read" | "write", work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      const full = (cause as { code?: unknown }).code === "ENOSPC";
+      throw new CarambaError(`cannot ${doing} the training log ${this.#path}: ${(cause as Error).message}`, {
+        code: "log",
+        remedy: full
+          ? "the disk is full: free some space and run the same command again"
+          : "check the folder's permissions",
+        cause,
+      });
+    }
+  }
+}
+
+function parse(line: string): LoggedStep | null {
+  try {
+    const step = JSON.parse(line) as LoggedStep | null;
+    return typeof step?.run === "string" && typeof step.step === "number" ? step : null;
+  } catch {
+    return null;
+  }
+}
+
+function endsMidLine(path: string): boolean {
+  const size = existsSync(path) ? statSync(path).size : 0;
+  if (size === 0) return false;
+  const file = openSync(path, "r");
+  try {
+    const last = new Uint8Array(1);
+    readSync(file, last, 0, 1, size - 1);
+    return last[0] !== 10;
+  } finally {
+    closeSync(file);
   }
 }

@@ -1,6 +1,6 @@
 // caramba run: a manifest through the whole pipeline, with live progress, and a summary at the end.
 import { parseManifestOrThrow, selectTarget } from "@caramba/config";
-import { demandSupported, runExperiment } from "@caramba/experiment";
+import { demandSupportedPlan, runExperiment } from "@caramba/experiment";
 import { finish, interruptible } from "../session.ts";
 import { loadManifest } from "./load-manifest.ts";
 
@@ -23,7 +23,7 @@ export async function run(name: string, options: RunOptions): Promise<number> {
   if (options.dryRun) {
     const { plan } = parseManifestOrThrow(text, { file: path });
     const targets = options.all ? plan.targets : [selectTarget(plan, target)];
-    for (const each of targets) demandSupported(each);
+    demandSupportedPlan(plan, targets);
     process.stdout.write(`${path}: would run ${targets.map((t) => t.name).join(", ")}\n`);
     return 0;
   }

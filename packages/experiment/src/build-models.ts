@@ -1,0 +1,95 @@
+// The models of a target: fresh for training from scratch, loaded for a comparison, and for an upcycle a teacher that
+// is checked against the text before the student is factored from it.
+import type { Target, TrainConfig } from "@caramba/config";
+import { WindowScorer } from "@caramba/eval";
+import { Model } from "@caramba/model";
+import { type Backend, CarambaError } from "@caramba/tensor";
+import { attentionCovariances, performSurgery } from "@caramba/trainer";
+import type { TargetText } from "./open-data.ts";
+import { openModel } from "./open-teacher.ts";
+import { batchesOf } from "./train-run.ts";
+
+/** What models are built in. */
+export interface BuildContext {
+  readonly backend: Backend;
+  readonly manifestPath: string | null;
+  readonly signal: AbortSignal | null;
+}
+
+/** Number of ids of the target's model. @throws CarambaError `model` where it embeds no tokens. */
+export function vocabularyOf(target: Target): number {
+  const { embedder } = target.model;
+  if (embedder.type === "token") return embedder.vocabSize;
+  throw new CarambaError(`target "${target.name}": the model has no token embedder`, {
+    code: "model",
+    remedy: "give model.embedder {type: token, vocab_size, d_model}",
+  });
+}
+
+/** Student, and for an upcycle the teacher with the student factored from it. Stops between its parts when aborted. */
+export async function buildModels(
+  target: Target,
+  context: BuildContext,
+  text: TargetText,
+): Promise<{ student: Model; teacher: Model | null; teacherCheckpoint: string | null }> {
+  const { trainer } = target;
+  const student = new Model(target.model, target.runs[0]?.seed ?? 0);
+  if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null };
+  if (trainer.type === "checkpoint_compare") {
+    const theirs = await openModel(trainer.teacherCkpt, context.manifestPath);
+    const own = await openModel(trainer.studentCkpt, context.manifestPath);
+    return { student: own.model, teacher: theirs.model, teacherCheckpoint: theirs.path };
+  }
+  const first = target.runs.find((run) => run.train)?.train;
+  const checkpoint = first?.teacherCkpt ?? null;
+  if (!first || checkpoint === null)
+    throw new CarambaError(`target "${target.name}": an upcycle needs train.teacher_ckpt in its first run`, {
+      code: "teacher",
+      remedy: "name a Caramba checkpoint or a Hugging Face folder",
+    });
+  const { model: teacher, path } = await openModel(checkpoint, context.manifestPath);
+  context.signal?.throwIfAborted();
+  await checkTeacher(teacher, first, target, context.backend, text);
+  context.signal?.throwIfAborted();
+  const batches = batchesOf(text, first, target.runs[0]?.seed ?? 0, vocabularyOf(target));
+  await performSurgery(teacher, student, {
+    init: first.dbaInit === "random" ? "random" : "svd",
+    covariances: await attentionCovariances(teacher, context.backend, batches, 4),
+  });
+  return { student, teacher, teacherCheckpoint: path };
+}
+
+/** A teacher that does not know the text was probably made with another tokenizer: said before hours of training. */
+async function checkTeacher(
+  teacher: Model,
+  train: TrainConfig,
+  target: Target,
+  backend: Backend,
+  text: TargetText,
+): Promise<void> {
+  if (teacher.vocabSize !== vocabularyOf(target))
+    throw new CarambaError(
+      `the teacher has a vocabulary of ${teacher.vocabSize}, target "${target.name}" one of ${vocabularyOf(target)}`,
+      { code: "teacher", remedy: "set vocab_size to the teacher's" },
+    );
+  if (!train.teacherSanityCheck) return;
+  const batchSize = train.teacherSanityBatchSize;
+  const { tokens, targets } = text.windows({
+    blockSize: train.blockSize,
+    count: train.teacherSanityBatches * batchSize,
+    split: "auto",
+  });
+  const scorer = await WindowScorer.open(teacher, { backend, batchSize, blockSize: train.blockSize });
+  const sums = await scorer.scoreWindows(tokens, targets);
+  scorer.dispose();
+  const nll = sums.reduce((a, b) => a + b, 0) / tokens.length;
+  const perplexity = Math.exp(nll);
+  if (nll <= train.teacherSanityMaxNll && perplexity <= train.teacherSanityMaxPpl) return;
+  throw new CarambaError(
+    `the teacher's perplexity on ${text.path} is ${perplexity.toPrecision(4)} (${nll.toFixed(3)} nats), above teacher_sanity_max_ppl ${train.teacherSanityMaxPpl}`,
+    {
+      code: "teacher-sanity",
+      remedy: "prepare the text with the teacher's tokenizer, or raise teacher_sanity_max_ppl if it is a weak teacher",
+    },
+  );
+}

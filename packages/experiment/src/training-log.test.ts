@@ -1,0 +1,90 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TrainEvent } from "@caramba/trainer";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { TrainingLog } from "./training-log.ts";
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "caramba-log-"));
+  path = join(folder, "deep", "train.jsonl");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const event = (runId: string, step: number, loss = step): TrainEvent => ({
+  runId,
+  phase: "standard",
+  step,
+  totalSteps: 1000,
+  loss,
+  lr: 0.1,
+  tokensPerSecond: 10.4,
+  gradNorm: null,
+  valLoss: null,
+  blockIndex: null,
+  metrics: {},
+});
+const steps = (log: TrainingLog) => log.read().map((s) => [s.run, s.step, s.loss]);
+
+it("gives back every step of every run", () => {
+  const log = new TrainingLog(path);
+  for (let n = 1; n <= 25; n++) log.add(event("a", n));
+  log.add(event("b", 1));
+  expect(log.read()).toHaveLength(26);
+  expect(log.read()[24]).toEqual({
+    run: "a",
+    phase: "standard",
+    step: 25,
+    loss: 25,
+    lr: 0.1,
+    tokPerSec: 10,
+    valLoss: null,
+  });
+});
+
+it("counts from where a run was taken up again", () => {
+  const first = new TrainingLog(path);
+  for (let n = 1; n <= 5; n++) first.add(event("a", n));
+  first.flush();
+  const second = new TrainingLog(path);
+  second.add(event("a", 4, 40));
+  expect(steps(second)).toEqual([
+    ["a", 1, 1],
+    ["a", 2, 2],
+    ["a", 3, 3],
+    ["a", 4, 40],
+  ]);
+});
+
+it("drops the curve of a run that starts anew, and keeps the others", () => {
+  const log = new TrainingLog(path);
+  for (const run of ["a", "b"]) for (let n = 1; n <= 3; n++) log.add(event(run, n));
+  log.add(event("a", 1, 10));
+  expect(steps(log)).toEqual([
+    ["a", 1, 10],
+    ["b", 1, 1],
+    ["b", 2, 2],
+    ["b", 3, 3],
+  ]);
+});
+
+it("survives a line cut at any byte: no step but the cut one is lost", () => {
+  const log = new TrainingLog(path);
+  log.add(event("a", 1));
+  log.flush();
+  const whole = readFileSync(path, "utf8");
+  for (const length of [1, 20, whole.length - 2, whole.length - 1]) {
+    rmSync(path);
+    appendFileSync(path, whole + whole.replace('"step":1', '"step":2').slice(0, length));
+    const next = new TrainingLog(path);
+    next.add(event("a", 3));
+    const found = next.read().map((s) => s.step);
+    expect(found).toEqual(length === whole.length - 1 ? [1, 2, 3] : [1, 3]);
+  }
+});
+
+it("names the file when it cannot be written", () => {
+  expect(() => new TrainingLog(join("/dev/null", "x", "train.jsonl"))).toThrow(/training log \/dev\/null/);
+});
