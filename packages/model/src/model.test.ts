@@ -1,7 +1,7 @@
 // Whole models: a tiny Llama against Transformers (fixtures/layers/generate.py: logits, loss and gradients in float64),
 // heads, positions of the last token, traces.
 import { readFileSync } from "node:fs";
-import type { ModelInput, NodeInput } from "@caramba/config";
+import type { NodeInput } from "@caramba/config";
 import { compile, crossEntropy, grad, input, mean, ReferenceBackend, reshape, type Tensor } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { buildModel, type Model } from "./model.ts";
@@ -125,7 +125,7 @@ async function logits(model: Model, ids: readonly number[], lastOnly = false): P
   return (await program.read({ ids: Int32Array.from(ids) }))["y"] as Float32Array;
 }
 
-const headed = (layers: NodeInput[], rest: Partial<ModelInput> = {}, [v, d] = [7, 4]) =>
+const headed = (layers: NodeInput[], rest: Omit<Parameters<typeof buildModel>[0], "topology"> = {}, [v, d] = [7, 4]) =>
   buildModel(
     { embedder: { type: "token", vocabSize: v, dModel: d }, ...rest, topology: { type: "StackedTopology", layers } },
     { seed: 2 },

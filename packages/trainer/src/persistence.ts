@@ -1,19 +1,23 @@
 // Saving and restoring a run. A checkpoint holds the model, the optimizer's states and the step: batches, rates and
 // random draws are functions of the step, so that nothing else is needed to go on byte-equal.
+import { rm } from "node:fs/promises";
+import type { TrainConfig } from "@caramba/config";
 import {
   type Checkpoint,
   type CheckpointState,
   checkpointName,
   type DeferredTensor,
+  findCheckpoints,
   latestCheckpoint,
   loadCheckpoint,
   type OptimizerTensors,
   restore,
+  type SaveCheckpointOptions,
   saveCheckpoint,
   tensorsOf,
 } from "@caramba/loader";
 import type { Model } from "@caramba/model";
-import { CarambaError } from "@caramba/tensor";
+import { CarambaError, type Variable } from "@caramba/tensor";
 import type { Optimizer } from "./optimizer.ts";
 
 /** Where a run's checkpoints live and what they must agree with. */
@@ -29,6 +33,8 @@ export interface RunStoreOptions {
   readonly tokenizer: string | null;
   /** Identifies the run's settings; a checkpoint made with others is not resumed. */
   readonly settings: string;
+  /** Creates files; for tests. */
+  readonly create?: SaveCheckpointOptions["create"];
 }
 
 /** Progress to be saved. */
@@ -48,15 +54,20 @@ export interface Restored extends Progress {
 export class RunStore {
   readonly options: RunStoreOptions;
   readonly #model: Model;
+  /** Checkpoints of an earlier run that this one replaces: they go once it has one of its own. */
+  #replaced: readonly string[] = [];
 
   constructor(model: Model, options: RunStoreOptions) {
     this.#model = model;
     this.options = options;
   }
 
-  /** Saves durably; keeps the two latest besides the final one. Returns the path. */
+  /**
+   * Saves durably; keeps the two latest besides the final one. Returns the path.
+   * @throws CarambaError `nan` when a value is not finite (nothing is then written), and as `saveCheckpoint`.
+   */
   async save(progress: Progress, optimizer: Optimizer | null): Promise<string> {
-    const { folder, runId, phase, seed, dataHash, tokenizer, settings } = this.options;
+    const { folder, runId, phase, seed, dataHash, tokenizer, settings, create } = this.options;
     const state: CheckpointState<unknown> = {
       runId,
       phase,
@@ -73,11 +84,41 @@ export class RunStore {
     };
     const checkpoint: Checkpoint<DeferredTensor, unknown> = {
       state,
-      model: tensorsOf(this.#model.variables()),
-      ...(optimizer && !progress.final ? { optimizer: { m: tensorsOf(optimizer.m), v: tensorsOf(optimizer.v) } } : {}),
+      model: finite(this.#model.variables(), progress.step),
+      ...(optimizer && !progress.final
+        ? { optimizer: { m: finite(optimizer.m, progress.step), v: finite(optimizer.v, progress.step) } }
+        : {}),
     };
-    const path = await saveCheckpoint(folder, checkpoint, { keepLast: 2 });
+    const replaced = this.#replaced;
+    const path = await saveCheckpoint(folder, checkpoint, {
+      // Pruning would take the replaced run's later steps for the newer ones.
+      ...(replaced.length > 0 ? {} : { keepLast: 2 }),
+      ...(create ? { create } : {}),
+    });
+    for (const old of replaced) if (old !== path) await rm(old, { force: true });
+    this.#replaced = [];
     return path;
+  }
+
+  /** Starts anew: checkpoints that an earlier run left are replaced when this one saves its first. */
+  async startAnew(): Promise<void> {
+    const { folder, runId, phase } = this.options;
+    this.#replaced = (await findCheckpoints(folder, runId, phase)).map(({ path }) => path);
+  }
+
+  /**
+   * Where a run begins: at its latest checkpoint, now loaded into the model, or (null) at step 0. A final checkpoint is
+   * loaded only if `skipIfFinal`; otherwise, and without `autoResume`, the run starts anew.
+   */
+  async begin({
+    autoResume,
+    skipIfFinal,
+  }: Pick<TrainConfig, "autoResume" | "skipIfFinal">): Promise<(Restored & { readonly path: string }) | null> {
+    const { folder, runId, phase } = this.options;
+    const latest = autoResume ? await latestCheckpoint(folder, runId, phase) : undefined;
+    if (latest && (skipIfFinal || !latest.state.final)) return this.resume();
+    await this.startAnew();
+    return null;
   }
 
   /** Loads the latest checkpoint of this run into the model; null where there is none. */
@@ -115,6 +156,24 @@ export class RunStore {
     const { runId, phase } = this.options;
     return checkpointName({ runId, phase, step: 0, blockIndex: null, blockStep: null, final: true });
   }
+}
+
+/** Variables as tensors to be saved, refused where one is not finite: the last good checkpoint then stays the latest. */
+function finite(variables: ReadonlyMap<string, Variable>, step: number): Record<string, DeferredTensor> {
+  const checked = (name: string, { dtype, shape, load }: DeferredTensor): DeferredTensor => ({
+    dtype,
+    shape,
+    load: async () => {
+      const data = await load();
+      if (data instanceof Float32Array && !data.every(Number.isFinite))
+        throw new CarambaError(`training diverged: ${name} holds values that are not finite after step ${step}`, {
+          code: "nan",
+          remedy: "lower lr or set grad_clip_norm, then run again: it resumes from the last checkpoint",
+        });
+      return data;
+    },
+  });
+  return Object.fromEntries(Object.entries(tensorsOf(variables)).map(([name, t]) => [name, checked(name, t)]));
 }
 
 /** Loads the model tensors of a checkpoint file. */

@@ -118,7 +118,7 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
       code: "teacher",
       remedy: "give both the same topology",
     });
-  const restored = train.autoResume ? await store?.resume() : null;
+  const restored = (await store?.begin(train)) ?? null;
   const perBlock = train.convergenceTarget === null ? steps : train.convergenceMaxSteps;
   const total = perBlock * layers.length;
   const stats = { hits: 0, misses: 0 };
@@ -131,11 +131,11 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
     cache: stats,
     blocks,
   });
-  if (restored?.final && train.skipIfFinal) return ended("skipped", restored.step);
-  const firstBlock = restored && !restored.final ? (restored.blockIndex ?? 0) : 0;
-  let done = restored && !restored.final ? restored.step : 0;
+  if (restored?.final) return ended("skipped", restored.step);
+  const firstBlock = restored?.blockIndex ?? 0;
+  let done = restored?.step ?? 0;
   for (let index = firstBlock; index < layers.length; index++) {
-    const resumed = restored && !restored.final && index === firstBlock ? restored : null;
+    const resumed = index === firstBlock ? restored : null;
     const block = layers[index] as { path: string; layer: AttentionLayer };
     const result = await trainBlock(context, teacher, index, block, done, total, resumed);
     stats.hits += result.hits;

@@ -5,7 +5,7 @@ import type { TokenBatches } from "@caramba/data";
 import type { WindowScorer } from "@caramba/eval";
 import { restore } from "@caramba/loader";
 import type { Model } from "@caramba/model";
-import type { Backend } from "@caramba/tensor";
+import { type Backend, CarambaError } from "@caramba/tensor";
 import { breathe, type TrainListener } from "./events.ts";
 import { languageLoss } from "./loss.ts";
 import type { RunStore } from "./persistence.ts";
@@ -67,10 +67,14 @@ const blockOf = (scope: string): string | undefined => /^topology(?:\.layers\.\d
 /** Trains with the language-model loss. */
 export async function runLanguage(context: RunContext): Promise<RunOutcome> {
   const { model, teacher, backend, train, steps, seed, batches, store, signal } = context;
-  const restored = train.autoResume ? await store?.resume() : null;
-  if (restored?.final && train.skipIfFinal)
-    return { status: "skipped", step: restored.step, finalLoss: null, resumedFrom: restored.step };
-  const first = restored && !restored.final ? restored.step : 0;
+  if (train.kdWeight > 0 && !teacher)
+    throw new CarambaError(`run "${context.runId}": kd_weight is ${train.kdWeight}, but there is no teacher`, {
+      code: "teacher",
+      remedy: "set train.teacher_ckpt, or kd_weight to 0",
+    });
+  const restored = await store?.begin(train);
+  if (restored?.final) return { status: "skipped", step: restored.step, finalLoss: null, resumedFrom: restored.step };
+  const first = restored?.step ?? 0;
   const { loss, parts } = languageLoss(model, {
     batchSize: train.batchSize,
     blockSize: train.blockSize,
@@ -87,7 +91,7 @@ export async function runLanguage(context: RunContext): Promise<RunOutcome> {
     clipNorm: train.gradClipNorm,
     ...(checkpointsActivations(model, train) ? { segmentOf: blockOf } : {}),
   });
-  if (restored?.optimizer && !restored.final) {
+  if (restored?.optimizer) {
     restore(step.optimizer.m, restored.optimizer.m, restored.path);
     restore(step.optimizer.v, restored.optimizer.v, restored.path);
   }

@@ -130,14 +130,15 @@ export class TrainStep {
     const totals: Record<string, number> = {};
     let gradNorm: number | null = null;
     const accept = async (outputs: Readonly<Record<string, DeviceBuffer>>): Promise<boolean> => {
+      let finite = true;
       for (const [name, buffer] of Object.entries(outputs)) {
         const [value] = await this.#backend.read(buffer);
         this.#backend.dispose(buffer);
         if (name === "gradNorm") gradNorm = value as number;
         else totals[name] = (totals[name] ?? 0) + (value as number) / micros.length;
-        if ((name === "loss" || name === "gradNorm") && !Number.isFinite(value)) return false;
+        if ((name === "loss" || name === "gradNorm") && !Number.isFinite(value)) finite = false;
       }
-      return true;
+      return finite;
     };
     const feeds = this.optimizer.feeds(at.lr, at.step);
     for (const [k, micro] of micros.entries()) {
@@ -163,6 +164,8 @@ export class TrainStep {
 
   #demandFinite(loss: number, gradNorm: number | null, at: StepPosition): void {
     if (Number.isFinite(loss) && (gradNorm === null || Number.isFinite(gradNorm))) return;
+    // What earlier micro steps added must not count in another step.
+    for (const accumulator of this.#accumulators) accumulator.write(new Float32Array(accumulator.size));
     const what = Number.isFinite(loss) ? `the gradient norm is ${gradNorm}` : `the loss is ${loss}`;
     throw new CarambaError(
       `training diverged at step ${at.step + 1}: ${what} (learning rate ${at.lr.toPrecision(3)})`,
