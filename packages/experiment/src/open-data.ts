@@ -86,7 +86,9 @@ async function describeText(
   // Ids are checked as they are read; where nothing vouches for them, before anything is trained.
   if (info?.tokens !== source.length) checkTokens(source, vocabSize);
   const spec = tokenizerSpec(target, path, manifestPath);
-  const tokenizer = existsSync(spec) || spec === "byte" ? await loadTokenizer(spec) : null;
+  // A tokenizer that is only named ("llama") may be elsewhere; a path that leads nowhere is a mistake.
+  const isPath = existsSync(spec) || spec.endsWith(".json") || /[\\/]/.test(spec);
+  const tokenizer = isPath || spec === "byte" ? await loadTokenizer(spec) : null;
   if (info && tokenizer && info.tokenizer.hash !== tokenizer.hash)
     throw new CarambaError(`${path} was made with another tokenizer than ${spec}`, {
       code: "tokenizer",

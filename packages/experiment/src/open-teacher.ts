@@ -24,11 +24,25 @@ export async function openModel(
       remedy: "train it first (run the target that makes it, or --all), or correct the path",
     });
   if (statSync(path).isDirectory()) return { model: await fromFolder(path), path };
-  const opened = await openCheckpoint(path);
-  await opened.close();
-  const model = new Model(modelConfig(opened.state.modelConfig as unknown as ModelInput));
-  await loadModelTensors(model, path);
-  return { model, path };
+  try {
+    const opened = await openCheckpoint(path);
+    await opened.close();
+    const model = new Model(modelConfig(opened.state.modelConfig as unknown as ModelInput));
+    await loadModelTensors(model, path);
+    return { model, path };
+  } catch (error) {
+    throw damaged(error, path);
+  }
+}
+
+/** The loader's remedy is for a run that resumes; a model that is only read has to be made again. */
+function damaged(error: unknown, path: string): unknown {
+  if (!(error instanceof CarambaError) || !["bad-checkpoint", "bad-safetensors"].includes(error.code)) return error;
+  return new CarambaError(`cannot use the checkpoint ${path}: ${error.message.replace(`${path}: `, "")}`, {
+    code: error.code,
+    remedy: "name a checkpoint that is whole; or delete it and run the target that makes it again",
+    cause: error,
+  });
 }
 
 async function fromFolder(path: string): Promise<Model> {

@@ -45,7 +45,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const started = new Date();
   const { manifest, manifestPath = null, onEvent = () => {}, signal = null } = options;
   const { plan } = parseManifestOrThrow(manifest, manifestPath === null ? {} : { file: manifestPath });
-  const targets = options.all ? plan.targets : [selectTarget(plan, options.target)];
+  const targets = chooseTargets(plan, options, manifestPath);
   demandSupportedPlan(plan, targets);
   const backend = await openDevice(options, targets);
   const results: (TargetResult & { artifacts: string | null })[] = [];
@@ -81,6 +81,20 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   } finally {
     await backend.close();
   }
+}
+
+/** The targets that a command line means. @throws CarambaError, ConfigError when there is none, or none of that name. */
+export function chooseTargets(
+  plan: Plan,
+  { target, all = false }: Pick<ExperimentOptions, "target" | "all">,
+  manifestPath: string | null = null,
+): readonly Target[] {
+  if (plan.targets.length === 0)
+    throw new CarambaError(`${manifestPath ?? "the manifest"} has no targets, so there is nothing to run`, {
+      code: "target",
+      remedy: "add one below targets; caramba presets shows examples",
+    });
+  return all ? plan.targets : [selectTarget(plan, target)];
 }
 
 /** One engine for all runs: the one asked for, else the one that runs name. */

@@ -57,6 +57,8 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   const vocabSize = vocabularyOf(target);
   const blockSize = target.data.blockSize ?? target.runs[0]?.train?.blockSize ?? 512;
   const text = await openText(target, blockSize, vocabSize, context.manifestPath, signal);
+  if (!text.tokenizer)
+    onEvent({ type: "note", message: `the tokenizer ${text.tokenizerSpec} is not at hand: no sample texts` });
   try {
     stage("build", target.trainer.type);
     const folder = join(context.runsDir, plan.name, target.name);

@@ -1,10 +1,11 @@
 // One training run of a target: its batches, its held-out windows, its checkpoints, its log.
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import type { Run, Target, TrainConfig } from "@caramba/config";
 import { TokenBatches } from "@caramba/data";
 import { WindowScorer } from "@caramba/eval";
 import type { Model } from "@caramba/model";
-import type { Backend } from "@caramba/tensor";
+import { type Backend, CarambaError } from "@caramba/tensor";
 import { type RunOutcome, RunStore, runTraining, type Validation } from "@caramba/trainer";
 import type { ExperimentListener } from "./events.ts";
 import type { TargetText } from "./open-data.ts";
@@ -62,6 +63,8 @@ export async function trainRun(run: Run, train: TrainConfig, context: TrainRunCo
     });
     if (outcome.status === "skipped") note(onEvent, run, `already finished at step ${outcome.step}`);
     return outcome;
+  } catch (error) {
+    throw diverged(error, run, train, context);
   } finally {
     validation?.scorer.dispose();
     log.flush();
@@ -70,6 +73,16 @@ export async function trainRun(run: Run, train: TrainConfig, context: TrainRunCo
 
 function note(onEvent: ExperimentListener, run: Run, what: string): void {
   onEvent({ type: "note", message: `${run.id}: ${what}` });
+}
+
+/** A run that diverged says which one it was, and what to clear away: its checkpoints belong to the settings that failed. */
+function diverged(error: unknown, run: Run, { phase }: TrainConfig, { target, folder }: TrainRunContext): unknown {
+  if (!(error instanceof CarambaError) || error.code !== "nan") return error;
+  return new CarambaError(`target "${target.name}", run "${run.id}": ${error.message}`, {
+    code: "nan",
+    remedy: `lower lr, raise warmup_steps or set grad_clip_norm; then delete ${join(folder, `${run.id}_${phase}_*`)} (made with the settings that failed) and run again`,
+    cause: error,
+  });
 }
 
 /** Training batches of a run. */

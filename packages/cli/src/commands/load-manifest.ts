@@ -13,7 +13,7 @@ export interface LoadedManifest {
 
 /** Reads a file, or takes a preset of that name (with or without `.yml`). */
 export async function loadManifest(name: string): Promise<LoadedManifest> {
-  if (existsSync(name)) return { text: await readFile(name, "utf8"), path: name, isPreset: false };
+  if (existsSync(name)) return { text: await readManifest(name), path: name, isPreset: false };
   const preset = name.replace(/\.ya?ml$/, "");
   const text = Object.hasOwn(presets, preset) ? presets[preset] : undefined;
   if (text !== undefined) return { text, path: `${preset}.yml`, isPreset: true };
@@ -21,4 +21,20 @@ export async function loadManifest(name: string): Promise<LoadedManifest> {
     code: "missing-file",
     remedy: "give the path of a .yml or .json file, or a preset's name (caramba presets lists them)",
   });
+}
+
+async function readManifest(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    const folder = (cause as { code?: unknown }).code === "EISDIR";
+    throw new CarambaError(
+      `cannot read the manifest ${path}: ${folder ? "it is a folder" : (cause as Error).message}`,
+      {
+        code: "manifest",
+        remedy: folder ? "name the .yml or .json file in it" : "check the path and its permissions",
+        cause,
+      },
+    );
+  }
 }

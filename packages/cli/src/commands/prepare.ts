@@ -1,8 +1,9 @@
 // caramba prepare: text to a token file, with a tokenizer trained on it where none is given.
 
 import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { collectText, loadTokenizer, prepareTokens, trainBpe } from "@caramba/data";
+import { CarambaError } from "@caramba/tensor";
 
 /** Options of `caramba prepare`. */
 export interface PrepareOptions {
@@ -15,6 +16,11 @@ export interface PrepareOptions {
 
 /** Prepares text. Returns the exit code. */
 export async function prepare(options: PrepareOptions): Promise<number> {
+  if (extname(options.output) !== ".npy")
+    throw new CarambaError(`the output ${options.output} must end in .npy`, {
+      code: "output",
+      remedy: `call it ${options.output}.npy`,
+    });
   const corpus = await collectText({
     inputs: [...options.input],
     ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),

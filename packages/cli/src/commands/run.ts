@@ -1,6 +1,6 @@
 // caramba run: a manifest through the whole pipeline, with live progress, and a summary at the end.
-import { parseManifestOrThrow, selectTarget } from "@caramba/config";
-import { demandSupportedPlan, runExperiment } from "@caramba/experiment";
+import { parseManifestOrThrow } from "@caramba/config";
+import { chooseTargets, demandSupportedPlan, runExperiment } from "@caramba/experiment";
 import { finish, interruptible } from "../session.ts";
 import { loadManifest } from "./load-manifest.ts";
 
@@ -22,7 +22,7 @@ export async function run(name: string, options: RunOptions): Promise<number> {
   const target = options.target ?? options.group;
   if (options.dryRun) {
     const { plan } = parseManifestOrThrow(text, { file: path });
-    const targets = options.all ? plan.targets : [selectTarget(plan, target)];
+    const targets = chooseTargets(plan, { all: options.all, ...(target === undefined ? {} : { target }) }, path);
     demandSupportedPlan(plan, targets);
     process.stdout.write(`${path}: would run ${targets.map((t) => t.name).join(", ")}\n`);
     return 0;
