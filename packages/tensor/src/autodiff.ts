@@ -6,7 +6,7 @@ import { topological } from "./graph.ts";
 import { add } from "./ops/elementwise.ts";
 import { broadcastTo } from "./ops/shape.ts";
 import { rewrite } from "./passes/rewrite.ts";
-import { scalar, type Tensor, withScope } from "./tensor.ts";
+import { atScope, scalar, type Tensor } from "./tensor.ts";
 
 /** A loss and its gradients, all in terms of the same forward nodes. */
 export interface ValueAndGrad {
@@ -57,7 +57,7 @@ function backward(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     const node = order[i] as Tensor;
     const g = grads.get(node);
     if (!g || !depends.has(node) || node.leaf) continue;
-    withScope(node.scope, () => {
+    atScope(node.scope, () => {
       if (!node.op.vjp)
         throw new CarambaError(`${node.scope ? `${node.scope}: ` : ""}${node.op.name} has no gradient`, {
           code: "no-gradient",

@@ -176,6 +176,17 @@ export function withScope<T>(path: string, build: () => T): T {
   }
 }
 
+/** Runs `build` under exactly the path that an existing node carries: for passes, which rebuild nodes where they were. */
+export function atScope<T>(path: string, build: () => T): T {
+  const outer = currentScope;
+  currentScope = path;
+  try {
+    return build();
+  } finally {
+    currentScope = outer;
+  }
+}
+
 /** The layer path under which nodes are being built. */
 export function scopePath(): string {
   return currentScope;

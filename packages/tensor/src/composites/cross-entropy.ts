@@ -5,9 +5,18 @@ import { isFloat } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { exp, mul, neg } from "../ops/elementwise.ts";
 import { scatterAddAlong, takeAlong } from "../ops/indexing.ts";
-import { reshape } from "../ops/shape.ts";
-import { makeNode, type OpDef, type Tensor, type TensorType } from "../tensor.ts";
+import { broadcastTo, reshape } from "../ops/shape.ts";
+import { makeNode, type OpDef, scalar, type Tensor, type TensorType } from "../tensor.ts";
 import { logSoftmax } from "./softmax.ts";
+
+/**
+ * The one number that all entries of g are, if they are (the gradient of a mean). As a factor on the whole gradient it
+ * can go into the product that made the logits.
+ */
+function uniform(g: Tensor): Tensor | undefined {
+  const [from] = g.inputs;
+  return g.op.name === "broadcastTo" && from?.shape.every((d) => d === 1) ? reshape(from, []) : undefined;
+}
 
 const crossEntropyOp: OpDef = {
   name: "crossEntropy",
@@ -22,6 +31,8 @@ const crossEntropyOp: OpDef = {
   vjp: ({ g, inputs }) => {
     const [logits, targets] = inputs as [Tensor, Tensor];
     const p = exp(logSoftmax(logits));
+    const common = uniform(g);
+    if (common) return [mul(scatterAddAlong(p, targets, broadcastTo(scalar(-1, g.dtype), g.shape)), common), null];
     return [scatterAddAlong(mul(p, reshape(g, [...(g.shape as readonly Dim[]), 1])), targets, neg(g)), null];
   },
   decompose: ([logits, targets]) => neg(takeAlong(logSoftmax(logits as Tensor), targets as Tensor)),

@@ -18,10 +18,8 @@ const samples = [{ inputs: [{ shape: [3, 5], low: -4, high: 4 }] }, { inputs: [{
 const softmaxOp: OpDef = {
   name: "softmax",
   infer,
-  vjp: ({ g, output }) => {
-    const weighted = mul(g, output);
-    return [sub(weighted, mul(output, sum(weighted, [-1], true)))];
-  },
+  // The inner sum stands alone, so that an engine can take it from elsewhere: in attention it equals sum(dy * y).
+  vjp: ({ g, output }) => [mul(output, sub(g, sum(mul(g, output), [-1], true)))],
   decompose: ([x]) => {
     const value = x as Tensor;
     const e = exp(sub(value, max(value, [-1], true)));

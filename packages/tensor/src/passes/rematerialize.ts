@@ -4,7 +4,7 @@
 // waits for the gradient that arrives at the segment (`after`), so that its values live only then.
 import { after } from "../composites/after.ts";
 import { topological } from "../graph.ts";
-import { makeNode, type Tensor, withScope } from "../tensor.ts";
+import { atScope, makeNode, type Tensor } from "../tensor.ts";
 
 /** A loss and gradients that share its nodes. */
 export interface LossAndGrads {
@@ -37,7 +37,7 @@ export function rematerialize({ value, grads }: LossAndGrads, segmentOf: Segment
     const inputs = node.inputs.map((input) =>
       inside(input) ? clone(input) : input.leaf || !trigger ? input : after(input, map(trigger)),
     );
-    const copy = withScope(node.scope, () => makeNode(node.op, inputs, node.attrs));
+    const copy = atScope(node.scope, () => makeNode(node.op, inputs, node.attrs));
     clones.set(node, copy);
     return copy;
   };
@@ -49,7 +49,7 @@ export function rematerialize({ value, grads }: LossAndGrads, segmentOf: Segment
     if (inputs.some((input, i) => input !== node.inputs[i]))
       made.set(
         node,
-        withScope(node.scope, () => makeNode(node.op, inputs, node.attrs)),
+        atScope(node.scope, () => makeNode(node.op, inputs, node.attrs)),
       );
   }
   return { value, grads: grads.map(map) };

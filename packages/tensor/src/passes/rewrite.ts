@@ -1,7 +1,7 @@
 // The one way to transform a graph: walk it from the leaves, hand each node its new inputs, and take what comes back.
 // Because nodes are hash-consed, a part that does not change stays the very same nodes.
 import { topological } from "../graph.ts";
-import { makeNode, type Tensor, withScope } from "../tensor.ts";
+import { atScope, makeNode, type Tensor } from "../tensor.ts";
 
 /** Replacement for a node given its rewritten inputs; undefined keeps the op. */
 export type Rule = (node: Tensor, inputs: readonly Tensor[]) => Tensor | undefined;
@@ -18,12 +18,12 @@ export function rewrite(outputs: readonly Tensor[], rule: Rule): Rewritten {
   const map = (node: Tensor) => made.get(node) ?? node;
   for (const node of topological(outputs)) {
     const inputs = node.inputs.map(map);
-    const fresh = withScope(node.scope, () => rule(node, inputs));
+    const fresh = atScope(node.scope, () => rule(node, inputs));
     if (fresh) made.set(node, fresh);
     else if (inputs.some((input, i) => input !== node.inputs[i]))
       made.set(
         node,
-        withScope(node.scope, () => makeNode(node.op, inputs, node.attrs)),
+        atScope(node.scope, () => makeNode(node.op, inputs, node.attrs)),
       );
   }
   return { outputs: outputs.map(map), map };
