@@ -57,6 +57,12 @@ const cast: Emit = (e, t) => {
   return e.cast(narrow && isFloat(x.dtype) ? e.cast(value, "int32") : value, t.dtype);
 };
 
+const exp: Emit = (e, t) => {
+  const [x] = t.inputs as [Tensor];
+  if (x.op.name === "logSoftmax") return e.node("Softmax", [e.value(x.inputs[0] as Tensor)], { axis: -1 });
+  return e.node("Exp", [e.value(x)]);
+};
+
 export const elementwise: Readonly<Record<string, Emit>> = {
   add: binary("Add"),
   sub: binary("Sub"),
@@ -74,7 +80,7 @@ export const elementwise: Readonly<Record<string, Emit>> = {
   logicalOr: logical("Or"),
   logicalNot: unary("Not"),
   neg: unary("Neg"),
-  exp: unary("Exp"),
+  exp,
   log: unary("Log"),
   sqrt: unary("Sqrt"),
   reciprocal: unary("Reciprocal"),

@@ -9,8 +9,16 @@ const column = (e: Emitter, t: Tensor): string => e.reshape(e.value(t), [...t.sh
 
 const takeAlong: Emit = (e, t) => {
   const [x, indices] = t.inputs as [Tensor, Tensor];
-  const taken = e.node("GatherElements", [e.value(x), column(e, indices)], { axis: x.rank - 1 });
-  return e.reshape(taken, t.shape);
+  const [logits] = x.inputs;
+  const softmax = x.op.name === "logSoftmax" ? e.users(x).find((user) => user.op.name === "exp") : undefined;
+  const from = softmax && logits ? logits : x;
+  const taken = e.node("GatherElements", [e.value(from), column(e, indices)], { axis: x.rank - 1 });
+  if (!softmax || !logits) return e.reshape(taken, t.shape);
+  // Cross-entropy in training: the gradient needs softmax(x) anyway, so log softmax of one entry comes from it without
+  // a second table: x_t - max(x) - log(sum(exp(x - max))), where that sum is 1 / max(softmax).
+  const largest = (table: Tensor) => e.node("ReduceMax", [e.value(table), e.ints([x.rank - 1])], { keepdims: 1 });
+  const log = e.node("Add", [e.node("Sub", [taken, largest(logits)]), e.node("Log", [largest(softmax)])]);
+  return e.reshape(log, t.shape);
 };
 
 const scatterAddAlong: Emit = (e, t) => {

@@ -1,5 +1,5 @@
 // Composites with a kernel of their own in ORT.
-import { constantValue, sizeOf, type Tensor } from "@caramba/tensor";
+import { constantValue, isFloat, sizeOf, type Tensor } from "@caramba/tensor";
 import type { Emit } from "./emitter.ts";
 
 /** The x and eps of 1 / sqrt(mean(x^2) + eps) over the last axis, if that is what a node computes. */
@@ -55,12 +55,23 @@ const rope: Emit = (e, t) => {
   return e.contrib("RotaryEmbedding", [e.value(x), e.ints([0]), e.value(cos), e.value(sin)]);
 };
 
+/** x, but only once the trigger is there: plus the sum of none of its elements. */
+const after: Emit = (e, t) => {
+  const [x, trigger] = t.inputs as [Tensor, Tensor];
+  if (!isFloat(x.dtype) || !isFloat(trigger.dtype)) return e.value(x);
+  const list = trigger.rank === 0 ? e.reshape(e.value(trigger), [1]) : e.value(trigger);
+  const none = e.node("Slice", [list, e.ints([0]), e.ints([0]), e.ints([0])]);
+  const zero = e.node("ReduceSum", [none], { keepdims: 0 });
+  return e.node("Add", [e.value(x), trigger.dtype === x.dtype ? zero : e.cast(zero, x.dtype)]);
+};
+
 export const kernels: Readonly<Record<string, Emit>> = {
   softmax: (e, t) => e.node("Softmax", e.values(t), { axis: -1 }),
   logSoftmax: (e, t) => e.node("LogSoftmax", e.values(t), { axis: -1 }),
   rmsNorm,
   layerNorm,
   rope,
+  after,
   // x sigmoid(alpha x): SiLU in one pass.
   silu: (e, t) => e.contrib("QuickGelu", e.values(t), { alpha: { float: 1 } }),
   gelu: (e, t) => e.contrib("Gelu", e.values(t)),

@@ -1,12 +1,14 @@
 // Matrix products. ORT's kernels read either operand transposed and scale the result for free; its FusedMatMul also
 // reads an operand whose rows lie outside its batch axes ([P, heads, d] as heads matrices of P rows), which is how a
 // cache is read in the layout in which it grows. A transpose of an operand is therefore absorbed where it can be.
-import { allocHost, type Tensor } from "@caramba/tensor";
+import { allocHost, scalarValue, type Tensor } from "@caramba/tensor";
 import type { Emit, Emitter } from "./emitter.ts";
 
 /** An operand as the kernel reads it. */
 interface Operand {
   readonly source: Tensor;
+  /** Factor that was on it. */
+  readonly scale: number;
   readonly trans: boolean;
   /** Rows are axis 0, in front of the batch axes. */
   readonly transBatch: boolean;
@@ -16,18 +18,24 @@ const matches = (perm: readonly number[], axes: readonly number[]): boolean => p
 
 /** Looks through a transpose that the kernel's flags can express. */
 function operand(t: Tensor, trans: boolean): Operand {
-  const plain = { source: t, trans, transBatch: false };
+  // A constant factor goes into alpha.
+  const factor = t.op.name === "mul" && t.inputs[1]?.rank === 0 ? scalarValue(t.inputs[1]) : undefined;
+  if (factor !== undefined) {
+    const inner = operand(t.inputs[0] as Tensor, trans);
+    return { ...inner, scale: inner.scale * factor };
+  }
+  const plain = { source: t, scale: 1, trans, transBatch: false };
   if (t.op.name !== "transpose") return plain;
   const { perm } = t.attrs as { perm: readonly number[] };
   const [source] = t.inputs as [Tensor];
   const rank = perm.length;
   const axes = Array.from({ length: rank }, (_, i) => i);
   const last = rank - 1;
-  if (matches(perm, [...axes.slice(0, -2), last, last - 1])) return { source, trans: !trans, transBatch: false };
+  if (matches(perm, [...axes.slice(0, -2), last, last - 1])) return { ...plain, source, trans: !trans };
   if (rank < 3) return plain;
   const batch = axes.slice(1, -1);
-  if (matches(perm, [...batch, 0, last])) return { source, trans, transBatch: true };
-  if (matches(perm, [...batch, last, 0])) return { source, trans: !trans, transBatch: true };
+  if (matches(perm, [...batch, 0, last])) return { ...plain, source, transBatch: true };
+  if (matches(perm, [...batch, last, 0])) return { ...plain, source, trans: !trans, transBatch: true };
   return plain;
 }
 
@@ -53,8 +61,9 @@ function emptyProduct(e: Emitter, t: Tensor): string | undefined {
 const matmul: Emit = (e, t) => {
   const empty = emptyProduct(e, t);
   if (empty !== undefined) return empty;
-  const { transA, transB, alpha } = t.attrs as { transA: boolean; transB: boolean; alpha: number };
+  const { transA, transB } = t.attrs as { transA: boolean; transB: boolean };
   const [a, b] = [operand(t.inputs[0] as Tensor, transA), operand(t.inputs[1] as Tensor, transB)];
+  const alpha = (t.attrs["alpha"] as number) * a.scale * b.scale;
   const names = [e.value(a.source), e.value(b.source)];
   const flags = { transA: a.trans ? 1 : 0, transB: b.trans ? 1 : 0, alpha: { float: alpha } };
   const rank2 = a.source.rank === 2 && b.source.rank === 2;

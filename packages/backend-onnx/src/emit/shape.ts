@@ -1,6 +1,6 @@
 // Ops that move values, and reductions. Extents that are known only at run time become small int64 computations.
-import { addDims, type Dim, dimEquals, type Shape, type Tensor } from "@caramba/tensor";
-import type { Emit } from "./emitter.ts";
+import { addDims, type Dim, dimEquals, type Shape, shapeEquals, type Tensor } from "@caramba/tensor";
+import type { Emit, Emitter } from "./emitter.ts";
 
 const reshape: Emit = (e, t) => e.reshape(e.value(t.inputs[0] as Tensor), t.shape);
 
@@ -43,6 +43,37 @@ const reduce =
     return e.node(op, [e.value(t.inputs[0] as Tensor), e.ints(axes)], { keepdims: keepDims ? 1 : 0 });
   };
 
+/**
+ * The two factors of a cheaper product with the same sum over the last axis, if t is the inner sum of attention's
+ * softmax gradient: sum_j p_ij (dy_i . v_j) = dy_i . (sum_j p_ij v_j) = dy_i . y_i, whose rows are as long as a head
+ * and not as the context (Dao et al., "FlashAttention", 2022, appendix B).
+ */
+function attentionSum(e: Emitter, t: Tensor): [Tensor, Tensor] | undefined {
+  const { axes, keepDims } = t.attrs as { axes: readonly number[]; keepDims: boolean };
+  const [weighted] = t.inputs as [Tensor];
+  if (weighted.op.name !== "mul" || !keepDims || axes.length !== 1 || axes[0] !== weighted.rank - 1) return undefined;
+  const [g, p] = weighted.inputs as [Tensor, Tensor];
+  if (g.op.name !== "matmul" || !shapeEquals(g.shape, p.shape)) return undefined;
+  const [dy, v] = g.inputs as [Tensor, Tensor];
+  const plain = (x: Tensor, transB: boolean) =>
+    x.attrs["transA"] === false && x.attrs["transB"] === transB && x.attrs["alpha"] === 1;
+  if (!plain(g, true)) return undefined;
+  const y = e
+    .users(p)
+    .find((user) => user.op.name === "matmul" && user.inputs[0] === p && user.inputs[1] === v && plain(user, false));
+  return y && shapeEquals(y.shape, dy.shape) ? [dy, y] : undefined;
+}
+
+const sum: Emit = (e, t) => {
+  const factors = attentionSum(e, t);
+  if (!factors) return reduce("ReduceSum")(e, t);
+  const product = e.node(
+    "Mul",
+    factors.map((x) => e.value(x)),
+  );
+  return e.node("ReduceSum", [product, e.ints([t.rank - 1])], { keepdims: 1 });
+};
+
 export const shapeOps: Readonly<Record<string, Emit>> = {
   reshape,
   transpose,
@@ -50,7 +81,7 @@ export const shapeOps: Readonly<Record<string, Emit>> = {
   concat,
   slice,
   pad,
-  sum: reduce("ReduceSum"),
+  sum,
   mean: reduce("ReduceMean"),
   max: reduce("ReduceMax"),
 };
