@@ -1,0 +1,77 @@
+// Two ways to show work: a live line that is redrawn on a terminal, and plain lines, now and then, everywhere else.
+import type { Display, Work } from "./narrate.ts";
+
+/** The part of a stream that displays need. */
+export interface Output {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+const redrawMs = 100;
+const plainMs = 10_000;
+
+/** A display that fits the output. `now` in ms. */
+export function displayOn(output: Output, now: () => number = () => performance.now()): Display {
+  return output.isTTY === true && process.env["TERM"] !== "dumb" ? terminal(output, now) : plain(output, now);
+}
+
+function terminal(output: Output, now: () => number): Display {
+  let shown = "";
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  const erase = () => (shown === "" ? "" : "\r\u001b[2K");
+  const idle = () => {
+    output.write(erase());
+    shown = "";
+  };
+  return {
+    line(text) {
+      output.write(`${erase()}${text}\n${shown}`);
+    },
+    live(work) {
+      if (shown !== "" && now() - drawnAt < redrawMs && work.done < work.total) return;
+      drawnAt = now();
+      // The last column stays free: some terminals wrap when it is written to.
+      const text = layOut(work, (output.columns ?? 80) - 1);
+      output.write(`${erase()}${text}`);
+      shown = text;
+    },
+    idle,
+  };
+}
+
+function plain(output: Output, now: () => number): Display {
+  let printedAt = now();
+  let label = "";
+  return {
+    line(text) {
+      output.write(`${text}\n`);
+    },
+    live(work) {
+      if (work.label !== label) printedAt = now();
+      label = work.label;
+      if (now() - printedAt < plainMs) return;
+      printedAt = now();
+      output.write(`${layOut(work, Number.POSITIVE_INFINITY)}\n`);
+    },
+    idle() {
+      label = "";
+    },
+  };
+}
+
+const barWidth = 20;
+
+/** As much of the work as fits: a bar where there is room, and facts from the first on. */
+export function layOut({ label, done, total, facts }: Work, columns: number): string {
+  const share = total > 0 ? Math.min(1, done / total) : 0;
+  const head = `  ${label} ${done}/${total}`;
+  const bar = ` [${"#".repeat(Math.round(share * barWidth)).padEnd(barWidth, ".")}]`;
+  const all = [head, ...facts].join("  ");
+  if (Number.isFinite(columns) && all.length + bar.length <= columns) return [head + bar, ...facts].join("  ");
+  for (let n = facts.length; n >= 0; n--) {
+    const text = [head, ...facts.slice(0, n)].join("  ");
+    if (text.length <= columns) return text;
+  }
+  return head.slice(0, Math.max(0, columns));
+}

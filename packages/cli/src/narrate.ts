@@ -1,0 +1,113 @@
+// Events of an experiment as words: which lines are printed for good, and what the live line says in between. A display
+// decides how they are shown (display.ts), so that nothing here knows of terminals.
+import type { ExperimentEvent, ExperimentListener } from "@caramba/experiment";
+
+/** Where words go. */
+export interface Display {
+  /** A line that stays. */
+  line(text: string): void;
+  /** The work at hand; replaces what was said of it before. */
+  live(work: Work): void;
+  /** The work at hand is over. */
+  idle(): void;
+}
+
+/** How far something is. */
+export interface Work {
+  readonly label: string;
+  readonly done: number;
+  readonly total: number;
+  /** Most important first: the last ones are left out where there is no room. */
+  readonly facts: readonly string[];
+}
+
+/** A listener that tells events to a display. `now` in ms. */
+export function narrate(display: Display, now: () => number = () => performance.now()): ExperimentListener {
+  const pace = new Pace(now);
+  const tell = (event: ExperimentEvent): void => {
+    switch (event.type) {
+      case "stage":
+        pace.reset();
+        display.idle();
+        display.line(`[${event.target}] ${event.stage}${event.detail === "" ? "" : ` ${event.detail}`}`);
+        break;
+      case "note":
+        display.line(`  ${event.message}`);
+        break;
+      case "progress":
+        display.live({
+          ...event,
+          label: event.detail,
+          facts: timeLeft(pace.left(event.detail, event.done, event.total)),
+        });
+        break;
+      case "train": {
+        const { runId, phase, step, totalSteps, loss, tokensPerSecond, valLoss, blockIndex } = event.event;
+        const layer = blockIndex === null ? "" : ` layer ${blockIndex + 1}`;
+        const facts = [`loss ${loss.toFixed(4)}`, `${compact(tokensPerSecond)} tok/s`];
+        const left = timeLeft(pace.left(runId, step, totalSteps));
+        display.live({ label: `${runId} ${phase}${layer}`, done: step, total: totalSteps, facts: [...facts, ...left] });
+        if (valLoss !== null)
+          display.line(
+            `  ${runId} ${step}/${totalSteps}: validation loss ${valLoss.toFixed(4)}, perplexity ${perplexity(valLoss)}`,
+          );
+        if (step === totalSteps) {
+          display.idle();
+          display.line(`  ${runId}: ${totalSteps} steps, loss ${loss.toFixed(4)}`);
+        }
+        break;
+      }
+      default:
+        event satisfies never;
+    }
+  };
+  return tell;
+}
+
+const perplexity = (nats: number): string => Math.exp(nats).toPrecision(4);
+
+/** 940, 9.4k, 94k: at most four characters below a million. */
+export function compact(n: number): string {
+  if (n < 1000) return n.toFixed(0);
+  return n < 10_000 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1000).toFixed(0)}k`;
+}
+
+/** Seconds as 45 s, 3:07 or 2:03:07. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+const timeLeft = (seconds: number | null): string[] => (seconds === null ? [] : [`${duration(seconds)} left`]);
+
+const memoryMs = 30_000;
+
+/** Estimates the time left from how fast the last half minute was. */
+class Pace {
+  readonly #now: () => number;
+  #work = "";
+  #points: { done: number; at: number }[] = [];
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  reset(): void {
+    this.#points = [];
+  }
+
+  /** Seconds left; null until there is something to go by. */
+  left(work: string, done: number, total: number): number | null {
+    const at = this.#now();
+    if (work !== this.#work) this.reset();
+    this.#work = work;
+    this.#points.push({ done, at });
+    while (this.#points.length > 2 && at - (this.#points[1]?.at ?? at) > memoryMs) this.#points.shift();
+    const first = this.#points[0];
+    if (!first || first.done >= done) return null;
+    return (((at - first.at) / (done - first.done)) * (total - done)) / 1000;
+  }
+}
