@@ -16,18 +16,18 @@ function unbroadcast(t: Tensor, i: number): Tensor {
   return spanned && firstFull !== i ? (input.inputs[0] as Tensor) : input;
 }
 
-const operands = (e: Emitter, t: Tensor): string[] => t.inputs.map((_, i) => e.value(unbroadcast(t, i)));
+const operands = (t: Tensor): Tensor[] => t.inputs.map((_, i) => unbroadcast(t, i));
+const values = (e: Emitter, t: Tensor): string[] => operands(t).map((x) => e.value(x));
 
-/** A binary op; `narrow` ones have kernels for floats and int32 only. */
 const binary =
   (op: string): Emit =>
   (e, t) => {
     const { dtype } = t.inputs[0] as Tensor;
     const via = wide[dtype];
-    if (via === undefined) return e.node(op, operands(e, t));
+    if (via === undefined) return e.elementwise(t, operands(t), (names) => e.node(op, names));
     const value = e.node(
       op,
-      operands(e, t).map((x) => e.cast(x, via)),
+      values(e, t).map((x) => e.cast(x, via)),
     );
     return t.dtype === dtype ? e.cast(value, dtype) : value;
   };
@@ -35,15 +35,15 @@ const binary =
 const logical =
   (op: string): Emit =>
   (e, t) =>
-    e.node(op, operands(e, t));
+    e.node(op, values(e, t));
 
 const unary =
   (op: string): Emit =>
   (e, t) =>
-    e.node(op, e.values(t));
+    e.elementwise(t, t.inputs, (names) => e.node(op, names));
 
 const where: Emit = (e, t) => {
-  const [condition, a, b] = operands(e, t) as [string, string, string];
+  const [condition, a, b] = values(e, t) as [string, string, string];
   const via = t.dtype === "bool" ? "uint8" : wide[t.dtype];
   if (via === undefined) return e.node("Where", [condition, a, b]);
   return e.cast(e.node("Where", [condition, e.cast(a, via), e.cast(b, via)]), t.dtype);

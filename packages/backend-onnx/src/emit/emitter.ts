@@ -219,6 +219,32 @@ export class Emitter {
     return name;
   }
 
+  /**
+   * Writes an elementwise op on its operands as they were before a common reshape, and reshapes the result instead. A
+   * reshape moves on until it meets its inverse and both vanish: half of the nodes of a decode step would be reshapes.
+   */
+  elementwise(t: Tensor, operands: readonly Tensor[], write: (values: string[]) => string): string {
+    const full = (x: Tensor) => shapeEquals(x.shape, t.shape);
+    const sources = operands.filter(full).map((x) => this.source(x));
+    const shape = sources.find((s) => !shapeEquals(s.shape, t.shape))?.shape;
+    const together =
+      shape !== undefined &&
+      sources.every((s) => shapeEquals(s.shape, shape)) &&
+      operands.every((x) => full(x) || x.rank === 0);
+    if (!together) return write(operands.map((x) => this.value(x)));
+    const name = write(operands.map((x) => (full(x) ? this.source(x).name : this.value(x))));
+    this.describe(name, shape);
+    return this.reshape(name, t.shape);
+  }
+
+  /** What a tensor's value was reshaped from; the value itself where it was not. */
+  source(t: Tensor): { name: string; shape: Shape } {
+    const name = this.value(t);
+    const from = this.#reshaped.get(name);
+    const shape = from === undefined ? undefined : this.#shapes.get(from);
+    return from !== undefined && shape ? { name: from, shape } : { name, shape: t.shape };
+  }
+
   /** Nodes and constants that `outputs` depend on. */
   finish(outputs: readonly string[]): { nodes: OnnxNode[]; initializers: OnnxInitializer[] } {
     const needed = new Set(outputs);

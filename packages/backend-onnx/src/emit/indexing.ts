@@ -2,7 +2,15 @@
 import { type Dim, type Shape, sizeOf, type Tensor } from "@caramba/tensor";
 import type { Emit, Emitter } from "./emitter.ts";
 
-const gather: Emit = (e, t) => e.node("Gather", e.values(t), { axis: 0 });
+const gather: Emit = (e, t) => {
+  const [table, indices] = t.inputs as [Tensor, Tensor];
+  if (indices.rank < 2) return e.node("Gather", e.values(t), { axis: 0 });
+  // Rows as a list: products want them so, and the reshape mostly vanishes.
+  const count = sizeOf(indices.shape);
+  const rows = e.node("Gather", [e.value(table), e.reshape(e.value(indices), [count])], { axis: 0 });
+  e.describe(rows, [count, ...table.shape.slice(1)]);
+  return e.reshape(rows, t.shape);
+};
 
 /** Indices of one element per row, as GatherElements and ScatterElements want them: [..., 1]. */
 const column = (e: Emitter, t: Tensor): string => e.reshape(e.value(t), [...t.shape, 1]);

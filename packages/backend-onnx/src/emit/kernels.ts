@@ -1,5 +1,5 @@
 // Composites with a kernel of their own in ORT.
-import { constantValue, isFloat, sizeOf, type Tensor } from "@caramba/tensor";
+import { constantValue, type Dim, dimEquals, isFloat, sizeOf, type Tensor } from "@caramba/tensor";
 import type { Emit } from "./emitter.ts";
 
 /** The x and eps of 1 / sqrt(mean(x^2) + eps) over the last axis, if that is what a node computes. */
@@ -21,10 +21,16 @@ function inverseRmsOf(t: Tensor): { x: Tensor; eps: number } | undefined {
 const rmsNorm: Emit = (e, t) => {
   const [x, w] = t.inputs as [Tensor, Tensor];
   const eps = t.attrs["eps"] as number;
-  const [y, inverse] = e.split("SimplifiedLayerNormalization", [e.value(x), e.value(w)], 2, {
+  const { name, shape } = e.source(x);
+  const width = t.shape[t.rank - 1] as Dim;
+  // Before a reshape that left the rows whole, the same rows are there.
+  const rows = dimEquals(shape[shape.length - 1] ?? 0, width) ? { name, shape } : { name: e.value(x), shape: x.shape };
+  const [y, inverse] = e.split("SimplifiedLayerNormalization", [rows.name, e.value(w)], 2, {
     axis: -1,
     epsilon: { float: eps },
   }) as [string, string];
+  e.describe(y, rows.shape);
+  e.describe(inverse, [...rows.shape.slice(0, -1), 1]);
   // Its gradient wants 1/rms, which this kernel can give. Not on webgpu: its second output is wrong there.
   if (e.device === "cpu" || e.device === "cuda")
     for (const square of e.users(x))
@@ -33,9 +39,10 @@ const rmsNorm: Emit = (e, t) => {
           for (const root of e.users(shifted))
             for (const r of e.users(root)) {
               const found = inverseRmsOf(r);
-              if (found?.x === x && Math.fround(found.eps) === Math.fround(eps)) e.define(r, inverse);
+              if (found?.x === x && Math.fround(found.eps) === Math.fround(eps))
+                e.define(r, e.reshape(inverse, r.shape));
             }
-  return y;
+  return e.reshape(y, t.shape);
 };
 
 const layerNorm: Emit = (e, t) =>
@@ -73,6 +80,6 @@ export const kernels: Readonly<Record<string, Emit>> = {
   rope,
   after,
   // x sigmoid(alpha x): SiLU in one pass.
-  silu: (e, t) => e.contrib("QuickGelu", e.values(t), { alpha: { float: 1 } }),
+  silu: (e, t) => e.elementwise(t, t.inputs, (names) => e.contrib("QuickGelu", names, { alpha: { float: 1 } })),
   gelu: (e, t) => e.contrib("Gelu", e.values(t)),
 };
