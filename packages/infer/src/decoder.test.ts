@@ -99,3 +99,20 @@ test("ids outside the vocabulary are refused", async () => {
   const decoder = await Decoder.open(tiny(attentions.gqa), { backend });
   await expect(decoder.feed(Int32Array.of(11))).rejects.toThrow(/token id 11.*vocabulary of 11/);
 });
+
+test("what cannot be fed is refused, and the cache stays as it was", async () => {
+  const decoder = await Decoder.open(tiny(attentions.gqa), { backend, batchSize: 2, maxSeqLen: 3 });
+  await decoder.warm();
+  await decoder.feed(Int32Array.of(1, 2, 3, 4));
+  for (const odd of [Int32Array.of(1, 2, 3), Int32Array.of()])
+    await expect(decoder.feed(odd)).rejects.toMatchObject({ code: "prompt" });
+  await expect(decoder.feed(Int32Array.of(1, 2, 3, 4))).rejects.toMatchObject({ code: "cache-overflow" });
+  await expect(decoder.feed(Int32Array.of(1, -1))).rejects.toMatchObject({ code: "token-id" });
+  expect(() => decoder.rollback(3)).toThrow(/cannot truncate/);
+  expect(decoder.length).toBe(2);
+  await decoder.feed(Int32Array.of(1, 2));
+  expect(decoder.length).toBe(3);
+  decoder.reset();
+  expect(decoder.length).toBe(0);
+  decoder.dispose();
+});

@@ -10,7 +10,7 @@ const modules: Record<string, unknown> = { "@caramba/kvcache": own, "@caramba/te
 
 it("the README's example runs", async () => {
   tensor.setDefaultBackend(new tensor.ReferenceBackend());
-  const [example = ""] = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]);
+  const [example = ""] = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map((match) => match[1]);
   const body = example.replace(/import (\{[^}]*\}) from ("[^"]*");/g, "const $1 = modules[$2];");
   const lines: unknown[][] = [];
   const log = (...values: unknown[]): void => void lines.push(values);

@@ -21,7 +21,7 @@ const modules: Record<string, unknown> = {
 
 it("the README's example runs", async () => {
   const folder = await mkdtemp(join(tmpdir(), "caramba-readme-"));
-  const [example = ""] = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]);
+  const [example = ""] = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map((match) => match[1]);
   const body = example
     .replace(/import (\{[^}]*\}) from ("[^"]*");/g, "const $1 = modules[$2];")
     .replaceAll('"quick/', `"${folder}/`);
