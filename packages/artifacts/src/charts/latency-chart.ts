@@ -66,8 +66,11 @@ function panel(
   });
   const values = points(kept, of, spread).map((point, index) => {
     const row = kept[index];
-    return { ...point, cache: row === undefined ? "" : series(row) };
+    return { ...point, cache: row === undefined ? "" : series(row), above: true };
   });
+  // The fastest of a prompt length is labelled above its point, the others below, where no line hides them.
+  for (const point of values)
+    point.above = values.every((other) => other.prompt !== point.prompt || other.value <= point.value);
   const caches = [...new Set(values.map((point) => point.cache))];
   const largest = Math.max(0, ...values.map((point) => point.high ?? point.value));
   const prompts = [...new Set(values.map((point) => point.prompt))].sort((a, b) => a - b);
@@ -118,9 +121,11 @@ function panel(
         encoding: { x, y: y("value"), color, ...shape },
       },
       ...(lineEnds.length <= 12
-        ? haloText({ dy: -13, fontSize: 11 }, { x, y: y("value"), text: { field: "label" } }, [
-            { filter: `datum.prompt === ${first} || datum.prompt === ${last}` },
-          ])
+        ? [true, false].flatMap((above) =>
+            haloText({ dy: above ? -13 : 14, fontSize: 11 }, { x, y: y("value"), text: { field: "label" } }, [
+              { filter: `(datum.prompt === ${first} || datum.prompt === ${last}) && datum.above === ${above}` },
+            ]),
+          )
         : []),
     ],
   };

@@ -3,7 +3,7 @@
 
 import type { ExperimentReport, MemoryRow } from "../report.ts";
 import { modelNames, type Summary } from "../summarize.ts";
-import { colourScale, DASHES, SHAPES, type Spec } from "./theme.ts";
+import { colourScale, DASHES, type Spec } from "./theme.ts";
 
 function drawable(value: number | null): value is number {
   return value !== null && Number.isFinite(value) && value > 0;
@@ -77,12 +77,6 @@ export function memoryChart(report: ExperimentReport, summary: Summary): Spec | 
     scale: { domain: kinds, range: kinds.map((_, index) => DASHES[index % DASHES.length]) },
     legend: { title: "Storage", symbolType: "stroke", symbolSize: 500 },
   };
-  const shape = {
-    field: "kind",
-    type: "nominal",
-    scale: { domain: kinds, range: kinds.map((_, index) => SHAPES[index % SHAPES.length]) },
-    legend: { title: anyMeasured ? "Measured" : "Storage" },
-  };
   return {
     title: {
       text: "KV-cache memory against sequence length",
@@ -101,7 +95,7 @@ export function memoryChart(report: ExperimentReport, summary: Summary): Spec | 
       {
         transform: anyMeasured ? [{ filter: "isValid(datum.measured)" }] : [],
         mark: { type: "point", filled: true, size: 55, opacity: 1 },
-        encoding: { x, y: y(anyMeasured ? "measured" : "computed"), color, shape },
+        encoding: { x, y: y(anyMeasured ? "measured" : "computed"), color },
       },
     ],
   };
