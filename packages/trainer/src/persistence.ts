@@ -5,9 +5,9 @@ import type { TrainConfig } from "@caramba/config";
 import {
   type Checkpoint,
   type CheckpointState,
-  checkpointName,
   type DeferredTensor,
   findCheckpoints,
+  type GoodCheckpoint,
   latestCheckpoint,
   loadCheckpoint,
   type OptimizerTensors,
@@ -100,15 +100,11 @@ export class RunStore {
     return path;
   }
 
-  /** Starts anew: checkpoints that an earlier run left are replaced when this one saves its first. */
-  async startAnew(): Promise<void> {
-    const { folder, runId, phase } = this.options;
-    this.#replaced = (await findCheckpoints(folder, runId, phase)).map(({ path }) => path);
-  }
-
   /**
    * Where a run begins: at its latest checkpoint, now loaded into the model, or (null) at step 0. A final checkpoint is
-   * loaded only if `skipIfFinal`; otherwise, and without `autoResume`, the run starts anew.
+   * loaded only if `skipIfFinal`; otherwise, and without `autoResume`, the run starts anew, and what an earlier one left
+   * is replaced when this one saves its first checkpoint.
+   * @throws CarambaError `checkpoint-mismatch` for a checkpoint of other settings, data or shapes.
    */
   async begin({
     autoResume,
@@ -116,17 +112,14 @@ export class RunStore {
   }: Pick<TrainConfig, "autoResume" | "skipIfFinal">): Promise<(Restored & { readonly path: string }) | null> {
     const { folder, runId, phase } = this.options;
     const latest = autoResume ? await latestCheckpoint(folder, runId, phase) : undefined;
-    if (latest && (skipIfFinal || !latest.state.final)) return this.resume();
-    await this.startAnew();
+    if (latest && (skipIfFinal || !latest.state.final)) return this.#resume(latest);
+    this.#replaced = (await findCheckpoints(folder, runId, phase)).map(({ path }) => path);
     return null;
   }
 
-  /** Loads the latest checkpoint of this run into the model; null where there is none. */
-  async resume(): Promise<(Restored & { readonly path: string }) | null> {
-    const { folder, runId, phase, dataHash, settings } = this.options;
-    const latest = await latestCheckpoint(folder, runId, phase);
-    if (!latest) return null;
-    const { path, state } = latest;
+  /** Loads a checkpoint of this run into the model. */
+  async #resume({ path, state }: GoodCheckpoint): Promise<Restored & { readonly path: string }> {
+    const { dataHash, settings } = this.options;
     const schedule = state.schedule as { settings?: unknown } | null;
     const differs =
       state.dataHash !== dataHash
@@ -149,12 +142,6 @@ export class RunStore {
       final: state.final,
       optimizer: optimizer ?? null,
     };
-  }
-
-  /** File name a final checkpoint has. */
-  get finalName(): string {
-    const { runId, phase } = this.options;
-    return checkpointName({ runId, phase, step: 0, blockIndex: null, blockStep: null, final: true });
   }
 }
 

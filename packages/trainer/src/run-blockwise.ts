@@ -20,6 +20,7 @@ import {
   withScope,
 } from "@caramba/tensor";
 import { breathe } from "./events.ts";
+import type { RunStore } from "./persistence.ts";
 import type { RunContext, RunOutcome } from "./run-language.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { TrainStep } from "./train-step.ts";
@@ -167,7 +168,7 @@ async function trainBlock(
   { path, layer }: { readonly path: string; readonly layer: AttentionLayer },
   doneBefore: number,
   total: number,
-  resumed: Awaited<ReturnType<NonNullable<RunContext["store"]>["resume"]>>,
+  resumed: Awaited<ReturnType<RunStore["begin"]>>,
 ): Promise<BlockResult> {
   const { backend, train, steps, seed, store, signal } = context;
   const width = layer.config.dModel;
