@@ -5,6 +5,10 @@ it("assembles models, counts them by the formulas, and a step down the gradient 
   const lines: string[] = [];
   const found = await assembleAModel((line) => lines.push(line));
   expect(found.blockShape).toEqual([1, 10, 64]);
+  // A residual block starts near its input, sin(i), and adds something to all of it.
+  const added = Array.from(found.blockValues, (value, i) => value - Math.sin(i));
+  expect(added).toHaveLength(640);
+  expect(added.every((d) => d !== 0 && Math.abs(d) < 2)).toBe(true);
 
   // By hand: V D for the shared table; per layer two norms, attention, three matrices of SwiGLU; one norm at the end.
   const [V, D, F, L, H, Hkv] = [512, 128, 344, 4, 8, 2];

@@ -24,6 +24,8 @@ export interface Cost {
 export interface Assembled {
   /** Shape of the output of a block that was put together by hand. */
   readonly blockShape: readonly unknown[];
+  /** Its values. */
+  readonly blockValues: ArrayLike<number>;
   readonly llama: Cost;
   readonly dba: Cost;
   /** Loss of the untrained DBA model, nats per token. */
@@ -43,7 +45,10 @@ export async function assembleAModel(print: (line: string) => void = console.log
     new SwiGLULayer({ dModel, dFf: 96, bias: false }),
   ]).adopt(42);
 
-  const x = constant(Float32Array.from({ length: 10 * dModel }, Math.sin), [1, 10, dModel]); // [B, T, D]
+  const x = constant(
+    Float32Array.from({ length: 10 * dModel }, (_, i) => Math.sin(i)),
+    [1, 10, dModel],
+  ); // [B, T, D]
   const y = block.forward(x); // a node: shape and dtype are known, nothing has run
   const values = await y.data(); // now it has
   print(`a block by hand: ${x} -> ${y}, first number ${values[0]?.toFixed(4)}`);
@@ -111,7 +116,7 @@ export async function assembleAModel(print: (line: string) => void = console.log
   print("");
   print(`on ${backend.name}: loss ${loss.toFixed(4)} nats (ln 512 is ${Math.log(512).toFixed(4)})`);
   print(`after one step down the gradient: ${lossAfterStep.toFixed(4)}`);
-  return { blockShape: y.shape, llama: a, dba: b, loss, lossAfterStep };
+  return { blockShape: y.shape, blockValues: values, llama: a, dba: b, loss, lossAfterStep };
 }
 
 if (isScript(import.meta.url)) await assembleAModel();

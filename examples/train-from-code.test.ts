@@ -1,16 +1,14 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { openTokens } from "@caramba/data";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { writeTestText } from "./test-text.ts";
 import { trainFromCode } from "./train-from-code.ts";
 
-const sources = fileURLToPath(new URL("../packages/config/src/", import.meta.url));
-const text = readdirSync(sources).flatMap((name) => (name.endsWith(".ts") ? [join(sources, name)] : []));
 let folder: string;
+let file: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "caramba-example-"));
+  ({ folder, file } = writeTestText(60_000));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
@@ -26,14 +24,14 @@ function entropy(path: string): number {
 
 it("learns from text, and a second run finds the first one's checkpoint", async () => {
   const lines: string[] = [];
-  const run = () => trainFromCode({ folder, inputs: text, steps: 120, print: (line) => lines.push(line) });
+  const run = () => trainFromCode({ folder, inputs: [file], steps: 120, print: (line) => lines.push(line) });
   const first = await run();
   expect(first.status).toBe("finished");
   expect(first.losses).toHaveLength(120);
-  // It begins as a uniform guess over 512 ids. On text it has not seen it ends better than the best guess that knows
-  // how often each token occurs there but not what came before it.
+  // It begins as a uniform guess over 512 ids. On text it has not seen it ends a nat better than the best guess that
+  // knows how often each token occurs there but not what came before it.
   expect(first.losses[0]).toBeCloseTo(Math.log(512), 0);
-  expect(first.heldOutLoss).toBeLessThan(entropy(join(folder, "tokens.npy")));
+  expect(first.heldOutLoss).toBeLessThan(entropy(join(folder, "tokens.npy")) - 1);
   expect(first.text.startsWith("export interface ")).toBe(true);
   expect(first.text.length).toBeGreaterThan("export interface ".length);
   expect(readdirSync(join(folder, "checkpoints"))).toContain("example_standard_final.safetensors");

@@ -61,7 +61,7 @@ export async function upcycleFromCode(options: UpcycleOptions = {}): Promise<Upc
   // Teacher and student differ in their attention alone.
   const sizes = { vocabSize, dModel: 64, dFf: 176, layers: 2 };
   const heads = { nHeads: 4, nKvHeads: 2 };
-  const decoupled = { ...heads, mode: "decoupled", semDim: 16, geoDim: 16, attnDim: 48 } as const;
+  const decoupled = { ...heads, mode: "decoupled", semDim: 8, geoDim: 16, attnDim: 32 } as const;
   const teacher = buildModel(tinyLlama({ ...sizes, attention: { ...heads, mode: "gqa" } }), { seed });
   const student = buildModel(tinyLlama({ ...sizes, attention: decoupled }), { seed: 2 });
 
