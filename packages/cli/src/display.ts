@@ -31,8 +31,8 @@ function terminal(output: Output, now: () => number): Display {
     live(work) {
       if (shown !== "" && now() - drawnAt < redrawMs && work.done < work.total) return;
       drawnAt = now();
-      // The last column stays free: some terminals wrap when it is written to.
-      const text = layOut(work, (output.columns ?? 80) - 1);
+      // Room for the ^C that a terminal echoes: a line that wraps cannot be erased.
+      const text = layOut(work, (output.columns ?? 80) - 3);
       output.write(`${erase()}${text}`);
       shown = text;
     },
@@ -62,15 +62,17 @@ function plain(output: Output, now: () => number): Display {
 
 const barWidth = 20;
 
-/** As much of the work as fits: a bar where there is room, and facts from the first on. */
+/** As much of the work as fits: a bar where there is room, then closer together, then without the last facts. */
 export function layOut({ label, done, total, facts }: Work, columns: number): string {
   const share = total > 0 ? Math.min(1, done / total) : 0;
-  const head = `  ${label} ${done}/${total}`;
+  const head = `${label} ${done}/${total}`;
   const bar = ` [${"#".repeat(Math.round(share * barWidth)).padEnd(barWidth, ".")}]`;
-  const all = [head, ...facts].join("  ");
-  if (Number.isFinite(columns) && all.length + bar.length <= columns) return [head + bar, ...facts].join("  ");
+  const wide = `  ${[head, ...facts].join("  ")}`;
+  if (!Number.isFinite(columns)) return wide;
+  if (wide.length + bar.length <= columns) return `  ${[head + bar, ...facts].join("  ")}`;
+  if (wide.length <= columns) return wide;
   for (let n = facts.length; n >= 0; n--) {
-    const text = [head, ...facts.slice(0, n)].join("  ");
+    const text = [head, ...facts.slice(0, n)].join(" ");
     if (text.length <= columns) return text;
   }
   return head.slice(0, Math.max(0, columns));

@@ -44,7 +44,7 @@ export function narrate(display: Display, now: () => number = () => performance.
       case "train": {
         const { runId, phase, step, totalSteps, loss, tokensPerSecond, valLoss, blockIndex } = event.event;
         const layer = blockIndex === null ? "" : ` layer ${blockIndex + 1}`;
-        const facts = [`loss ${loss.toFixed(4)}`, `${compact(tokensPerSecond)} tok/s`];
+        const facts = [`loss ${loss.toFixed(4)}`, `${compact(pace.speed(runId, tokensPerSecond))} tok/s`];
         const left = timeLeft(pace.left(runId, step, totalSteps));
         display.live({ label: `${runId} ${phase}${layer}`, done: step, total: totalSteps, facts: [...facts, ...left] });
         if (valLoss !== null)
@@ -85,11 +85,12 @@ const timeLeft = (seconds: number | null): string[] => (seconds === null ? [] : 
 
 const memoryMs = 30_000;
 
-/** Estimates the time left from how fast the last half minute was. */
+/** How fast it goes: the time left from the last half minute, and a speed without the jitter of single steps. */
 class Pace {
   readonly #now: () => number;
   #work = "";
   #points: { done: number; at: number }[] = [];
+  #secondsPerToken: number | null = null;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -97,6 +98,16 @@ class Pace {
 
   reset(): void {
     this.#points = [];
+    this.#secondsPerToken = null;
+  }
+
+  /** Tokens per second, averaged over about the last ten steps. */
+  speed(work: string, tokensPerSecond: number): number {
+    if (work !== this.#work) this.reset();
+    this.#work = work;
+    const before = this.#secondsPerToken ?? 1 / tokensPerSecond;
+    this.#secondsPerToken = 0.9 * before + 0.1 / tokensPerSecond;
+    return 1 / this.#secondsPerToken;
   }
 
   /** Seconds left; null until there is something to go by. */

@@ -32,8 +32,8 @@ function targetLines(target: TargetOutcome): string[] {
       quote(sample.prompt),
       `  => ${quote(sample.completion).trimStart()}`,
     );
-  if (target.artifacts) lines.push("", `report     ${target.artifacts}`);
-  lines.push(`checkpoints ${target.folder}`);
+  if (target.artifacts) lines.push("", `report       ${target.artifacts}`);
+  lines.push(`checkpoints  ${target.folder}`);
   return lines;
 }
 
@@ -64,7 +64,7 @@ function table({ benchmarks, teacher, student }: TargetOutcome): string[] {
     },
     { name: "perplexity (held out)", teacher: perplexity("teacher"), student: perplexity("student"), digits: 3 },
     {
-      name: "KV-cache bytes/token (fp16, K+V, all layers)",
+      name: "KV-cache bytes/token (fp16)",
       teacher: teacher && kvBytesPerToken(teacher),
       student: kvBytesPerToken(student),
       digits: 0,
@@ -88,7 +88,7 @@ function table({ benchmarks, teacher, student }: TargetOutcome): string[] {
     format(s, digits),
     t === null || s === null || t === 0 ? "-" : `${(s / t).toFixed(3)}x`,
   ]);
-  const all = [["", "teacher", "student", "student/teacher"], ...cells];
+  const all = [["", "teacher", "student", "ratio"], ...cells];
   const widths = [0, 1, 2, 3].map((c) => Math.max(...all.map((row) => (row[c] ?? "").length)));
   return all.map((row) =>
     row.map((cell, c) => (c === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[c] ?? 0))).join("  "),
@@ -114,6 +114,6 @@ function verdict({ benchmarks, teacher, student }: TargetOutcome): string[] {
   return [
     "",
     `perplexity ratio ${ratio.toFixed(4)}${interval}: goal ${goal(ratio, 1.1)}`,
-    `KV-cache bytes   ${kv.toFixed(4)} of the teacher's: goal ${goal(kv, 0.65)}`,
+    `KV-cache ratio   ${kv.toFixed(4)} (K and V, all layers): goal ${goal(kv, 0.65)}`,
   ];
 }
