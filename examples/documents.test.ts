@@ -34,6 +34,25 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
+/** Runs a command line; returns its exit code and what it printed. */
+async function caramba(args: readonly string[]): Promise<{ readonly code: number; readonly shown: string }> {
+  let shown = "";
+  const out = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    shown += String(text);
+    return true;
+  });
+  const log = vi.spyOn(console, "log").mockImplementation((...values) => {
+    shown += `${values.join(" ")}\n`;
+  });
+  try {
+    const code = await main(args);
+    return { code, shown };
+  } finally {
+    out.mockRestore();
+    log.mockRestore();
+  }
+}
+
 describe("the README's command lines", () => {
   const lines = blocks("README.md", "sh")
     .flatMap((block) => block.split("\n"))
@@ -56,27 +75,19 @@ describe("the README's command lines", () => {
     }),
   )("caramba %s: the command knows its options", async (args) => {
     const [command = ""] = args.split(" ");
-    const shown: string[] = [];
-    const out = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-      shown.push(String(text));
-      return true;
-    });
-    let code: number;
-    try {
-      code = await main(command.startsWith("--") ? [command] : [command, "--help"]);
-    } finally {
-      out.mockRestore();
-    }
+    const { code, shown: help } = await caramba(command.startsWith("--") ? [command] : [command, "--help"]);
     expect(code).toBe(0);
-    const help = shown.join("");
     expect(help).toContain("Usage: caramba");
     for (const [option] of args.matchAll(/--[a-z-]+/g)) expect(help).toContain(option);
   });
 
-  it("name a preset that exists", () => {
-    const compiled = lines.flatMap((line) => /caramba compile (\S+)/.exec(line)?.[1] ?? []);
-    expect(compiled).not.toEqual([]);
-    for (const name of compiled) expect(presets).toHaveProperty(name);
+  it("list the presets and show a plan", async () => {
+    const list = await caramba(["presets"]);
+    for (const name of Object.keys(presets)) expect(list.shown).toContain(name);
+    const compiled = lines.flatMap((line) => /caramba (compile .*)$/.exec(line)?.[1]?.split(" ") ?? []);
+    const { code, shown } = await caramba(compiled);
+    expect(code).toBe(0);
+    expect(shown).toContain("AttentionLayer");
   });
 });
 
