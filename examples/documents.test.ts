@@ -9,6 +9,12 @@ import { afterAll, describe, expect, it, vi } from "vitest";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const pages = [
   "README.md",
+  "examples/README.md",
+  "benchmarks/README.md",
+  ...readdirSync(join(root, "packages")).flatMap((name) => {
+    const page = join("packages", name, "README.md");
+    return existsSync(join(root, page)) ? [page] : [];
+  }),
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).flatMap((name) =>
     name.endsWith(".md") ? [join("docs", name)] : [],
   ),
