@@ -72,12 +72,12 @@ export interface PairedComparison {
   readonly ciHigh: Measured;
   /** Coverage of the interval, e.g. 0.95. */
   readonly confidence: number;
-  /** E.g. `paired bootstrap, 2000 resamples`. */
+  /** E.g. `paired t interval over windows`. */
   readonly method: string;
   readonly nWindows: number;
 }
 
-/** Speed of one model in one cell (prompt length, generated length, batch size). Means over `n` timed runs. */
+/** Speed of one model in one cell (prompt length, generated length, batch size). Medians over `n` timed runs. */
 export interface LatencyRow {
   readonly model: string;
   readonly promptLen: number;

@@ -134,7 +134,7 @@ export function exampleReport(): ExperimentReport {
       ciLow: 1.021,
       ciHigh: 1.059,
       confidence: 0.95,
-      method: "paired bootstrap, 2000 resamples",
+      method: "paired t interval over windows",
       nWindows: 400,
     },
     latency: ["teacher", "student"].flatMap((model) =>
