@@ -1,5 +1,5 @@
 // Composites with a kernel of their own in ORT.
-import { constantValue, type Dim, dimEquals, isFloat, sizeOf, type Tensor } from "@caramba/tensor";
+import { constantValue, type Dim, dimEquals, isFloat, type Tensor } from "@caramba/tensor";
 import type { Emit } from "./emitter.ts";
 
 /** The x and eps of 1 / sqrt(mean(x^2) + eps) over the last axis, if that is what a node computes. */
@@ -48,16 +48,11 @@ const rmsNorm: Emit = (e, t) => {
 const layerNorm: Emit = (e, t) =>
   e.node("LayerNormalization", e.values(t), { axis: -1, epsilon: { float: t.attrs["eps"] as number } });
 
-/** Up to this many elements the count of nodes decides, not their arithmetic (where the split form is twice as fast). */
-const smallRotation = 32768;
-
 const rope: Emit = (e, t) => {
   const [x, cos, sin] = t.inputs as [Tensor, Tensor, Tensor];
-  const shared = (table: Tensor) => table.rank === 2 && table.shape[0] === x.shape[2];
-  const size = sizeOf(t.shape);
+  const shared = (table: Tensor) => table.rank === 2 && dimEquals(table.shape[0] as Dim, x.shape[2] ?? 0);
   const kernel = (e.device === "cpu" || e.device === "cuda") && x.rank === 4 && shared(cos) && shared(sin);
-  if (!kernel || typeof size !== "number" || size > smallRotation)
-    return e.value((t.op.decompose as NonNullable<typeof t.op.decompose>)(t.inputs, t.attrs));
+  if (!kernel) return e.value((t.op.decompose as NonNullable<typeof t.op.decompose>)(t.inputs, t.attrs));
   // Positions 0, 1, ... of the tables.
   return e.contrib("RotaryEmbedding", [e.value(x), e.ints([0]), e.value(cos), e.value(sin)]);
 };

