@@ -76,6 +76,8 @@ describe("distribution", () => {
     expect(kept(0.76)).toBe(3);
     expect(kept(1)).toBe(3);
     expect([...distribution(Float32Array.of(9, 0), { ...plain, topP: 1e-9 })]).toEqual([1, 0]);
+    // Two halves, exactly: the first alone does not exceed a half.
+    expect([...distribution(Float32Array.of(0, 0), { ...plain, topP: 0.5 })]).toEqual([0.5, 0.5]);
   });
 
   it("is greedy at temperature 0, the first among equals", () => {

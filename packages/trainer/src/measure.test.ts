@@ -46,6 +46,21 @@ it("validates after every eval_iters steps and after the last, in nats per token
   expect(events.at(-1)?.valLoss).toBeCloseTo(sum / 24, 5);
 });
 
+it("reads with accumulation the same windows, step by step, as with one big batch", async () => {
+  const losses = async (batchSize: number, gradientAccumulationSteps: number) => {
+    const found: number[] = [];
+    const train = { phase: "standard", batchSize, gradientAccumulationSteps } as const;
+    const model = tinyModel("student", 1, 0);
+    await runLanguage({ ...tinyRun({ backend, model, train, steps: 4 }), onEvent: ({ loss }) => found.push(loss) });
+    return found;
+  };
+  const whole = await losses(6, 1);
+  expect(new Set(whole).size).toBe(4);
+  (await losses(2, 3)).forEach((loss, i) => {
+    expect(loss).toBeCloseTo(whole[i] as number, 4);
+  });
+});
+
 it("attentionCovariances are means of x x^T over what attention layers are fed", async () => {
   const { model, batches } = tinyRun({ backend, model: tinyModel("teacher"), train: { phase: "global" }, steps: 1 });
   const [first, second] = await attentionCovariances(model, backend, batches, 3);
