@@ -37,7 +37,7 @@ export function narrate(display: Display, now: () => number = () => performance.
       case "progress":
         display.live({
           ...event,
-          label: event.detail,
+          label: `${event.stage} ${event.detail}`,
           facts: timeLeft(pace.left(event.detail, event.done, event.total)),
         });
         break;

@@ -1,11 +1,12 @@
 // The models of a target: fresh for training from scratch, loaded for a comparison, and for an upcycle a teacher that
 // is checked against the text before the student is factored from it.
+import { statSync } from "node:fs";
 import type { Target, TrainConfig } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
 import { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
-import type { TargetText } from "./open-data.ts";
+import { sha256, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
 import { batchesOf } from "./train-run.ts";
 
@@ -26,19 +27,24 @@ export function vocabularyOf(target: Target): number {
   });
 }
 
+/** The models of a target. */
+export interface TargetModels {
+  readonly student: Model;
+  readonly teacher: Model | null;
+  readonly teacherCheckpoint: string | null;
+  /** Identifies the teacher's weights: its file's sha256, or a folder's path. */
+  readonly teacherHash: string | null;
+}
+
 /** Student, and for an upcycle the teacher with the student factored from it. Stops between its parts when aborted. */
-export async function buildModels(
-  target: Target,
-  context: BuildContext,
-  text: TargetText,
-): Promise<{ student: Model; teacher: Model | null; teacherCheckpoint: string | null }> {
+export async function buildModels(target: Target, context: BuildContext, text: TargetText): Promise<TargetModels> {
   const { trainer } = target;
   const student = new Model(target.model, target.runs[0]?.seed ?? 0);
-  if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null };
+  if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null, teacherHash: null };
   if (trainer.type === "checkpoint_compare") {
     const theirs = await openModel(trainer.teacherCkpt, context.manifestPath);
     const own = await openModel(trainer.studentCkpt, context.manifestPath);
-    return { student: own.model, teacher: theirs.model, teacherCheckpoint: theirs.path };
+    return { student: own.model, teacher: theirs.model, teacherCheckpoint: theirs.path, teacherHash: null };
   }
   const first = target.runs.find((run) => run.train)?.train;
   const checkpoint = first?.teacherCkpt ?? null;
@@ -56,7 +62,8 @@ export async function buildModels(
     init: first.dbaInit === "random" ? "random" : "svd",
     covariances: await attentionCovariances(teacher, context.backend, batches, 4),
   });
-  return { student, teacher, teacherCheckpoint: path };
+  const teacherHash = statSync(path).isDirectory() ? path : await sha256(path, context.signal);
+  return { student, teacher, teacherCheckpoint: path, teacherHash };
 }
 
 /** A teacher that does not know the text was probably made with another tokenizer: said before hours of training. */

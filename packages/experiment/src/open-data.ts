@@ -116,7 +116,8 @@ function tokenizerSpec(target: Target, path: string, manifestPath: string | null
   return existsSync(beside) ? beside : named;
 }
 
-async function sha256(path: string, signal: AbortSignal | null): Promise<string> {
+/** sha256 of a file's content. @throws the signal's reason when it is aborted. */
+export async function sha256(path: string, signal: AbortSignal | null): Promise<string> {
   const hash = createHash("sha256");
   const file = await open(path);
   try {

@@ -62,7 +62,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   try {
     stage("build", target.trainer.type);
     const folder = join(context.runsDir, plan.name, target.name);
-    const { student, teacher, teacherCheckpoint } = await buildModels(target, context, text);
+    const { student, teacher, teacherCheckpoint, teacherHash } = await buildModels(target, context, text);
     const log = new TrainingLog(join(folder, "train.jsonl"));
     const runs: { run: Run; outcome: RunOutcome }[] = [];
     const verifications: { run: string; result: VerificationResult }[] = [];
@@ -84,7 +84,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
     for (const run of target.runs) {
       if (run.train) {
         const outcome = await trainRun(run, run.train, {
-          ...{ target, student, teacher, backend, text, vocabSize, folder, log, onEvent, signal },
+          ...{ target, student, teacher, teacherHash, backend, text, vocabSize, folder, log, onEvent, signal },
         });
         runs.push({ run, outcome });
         if (outcome.status === "interrupted") return result("interrupted");

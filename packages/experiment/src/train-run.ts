@@ -19,6 +19,8 @@ export interface TrainRunContext {
   readonly backend: Backend;
   readonly text: TargetText;
   readonly vocabSize: number;
+  /** Identifies the teacher's weights. */
+  readonly teacherHash: string | null;
   /** Of the target's checkpoints. */
   readonly folder: string;
   readonly log: TrainingLog;
@@ -28,7 +30,7 @@ export interface TrainRunContext {
 
 /** Trains to the end of the run or to an abort, going on from the latest checkpoint. */
 export async function trainRun(run: Run, train: TrainConfig, context: TrainRunContext): Promise<RunOutcome> {
-  const { target, student, teacher, backend, text, vocabSize, folder, log, onEvent, signal } = context;
+  const { target, student, teacher, teacherHash, backend, text, vocabSize, folder, log, onEvent, signal } = context;
   onEvent({ type: "stage", stage: "train", target: target.name, detail: run.id });
   const store = new RunStore(student, {
     folder,
@@ -37,7 +39,7 @@ export async function trainRun(run: Run, train: TrainConfig, context: TrainRunCo
     seed: run.seed,
     dataHash: text.hash,
     tokenizer: text.tokenizerSpec,
-    settings: settingsHash(target, run, text.hash),
+    settings: settingsHash(target, run, text.hash, teacherHash),
   });
   const validation = await openValidation(student, backend, train, text);
   let started = false;
@@ -104,16 +106,16 @@ async function openValidation(
 }
 
 /** Whatever changes a run's result: its own settings, the model, the data, and the runs before it. */
-function settingsHash(target: Target, run: Run, dataHash: string): string {
+function settingsHash(target: Target, run: Run, dataHash: string, teacherHash: string | null): string {
   const before = target.runs.slice(0, target.runs.indexOf(run) + 1);
   const relevant = before.map(({ id, seed, steps, train }) => ({ id, seed, steps, train: train && settingsOf(train) }));
   return createHash("sha256")
-    .update(JSON.stringify({ relevant, model: target.model, data: target.data.valFrac, dataHash }))
+    .update(JSON.stringify({ relevant, model: target.model, data: target.data.valFrac, dataHash, teacherHash }))
     .digest("hex");
 }
 
-/** Settings without those that only say how often to save or where to compute. */
+/** Settings without those that only say how often to save, where to compute or where the teacher lies. */
 function settingsOf(train: TrainConfig): Partial<TrainConfig> {
-  const { saveEvery, evalIters, evalBatches, device, autoResume, skipIfFinal, ...rest } = train;
+  const { saveEvery, evalIters, evalBatches, device, autoResume, skipIfFinal, teacherCkpt, ...rest } = train;
   return rest;
 }
