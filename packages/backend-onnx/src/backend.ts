@@ -54,6 +54,9 @@ export function sessionOptions(device: Device, threads: number): InferenceSessio
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: "sequential",
+    // One block planned for all activations is no faster than the arena alone and holds a quarter more memory (medium
+    // train step: 2.4 against 1.9 GB). Without the arena it would be 1.7 GB, and decoding a fifth slower.
+    enableMemPattern: false,
     graphOptimizationLevel: "all",
     // Errors come back as exceptions; ORT need not print them too.
     logSeverityLevel: 4,
