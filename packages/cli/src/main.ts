@@ -13,10 +13,21 @@ const count = (value: string): number => {
 };
 const nonNegative = (value: string): number => {
   const n = Number(value);
-  if (!(n >= 0)) throw new InvalidArgumentError("expected a number of at least 0");
+  if (!(n >= 0 && n < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("expected a number of at least 0");
   return n;
 };
-const collect = (value: string, all: string[]): string[] => [...all, value];
+const seed = (value: string): number => {
+  const n = Number(value);
+  if (!Number.isInteger(n) || n < 0 || n >= 2 ** 32)
+    throw new InvalidArgumentError("expected a whole number below 2^32");
+  return n;
+};
+const share = (value: string): number => {
+  const n = Number(value);
+  if (!(n > 0 && n <= 1)) throw new InvalidArgumentError("expected a number above 0, at most 1");
+  return n;
+};
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
 function device(): Option {
   return new Option("--device <name>", "engine: auto, onnx:cpu, onnx:cuda, tfjs:wasm, reference, ...");
@@ -71,7 +82,7 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .argument("<manifest>", "YAML or JSON file, or the name of a preset")
     .option("--target <name>", "target or entry point; default: the manifest's")
     .addOption(new Option("--group <name>", "the same as --target").conflicts("target"))
-    .option("--all", "every target in order", false)
+    .addOption(new Option("--all", "every target in order").default(false).conflicts(["target", "group"]))
     .option("--dry-run", "do everything but execute", false)
     .option("--runs-dir <dir>", "checkpoints and logs", "runs")
     .option("--artifacts-dir <dir>", "reports; default: the manifest's artifacts_dir")
@@ -90,8 +101,8 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .option("--max-new-tokens <n>", "tokens to generate", count, 64)
     .option("--temperature <t>", "0 is greedy", nonNegative, 0.8)
     .option("--top-k <n>", "sample among the n most likely tokens", count)
-    .option("--top-p <p>", "sample among the most likely tokens of this total probability", nonNegative)
-    .option("--seed <n>", "key of the random draws", nonNegative, 0)
+    .option("--top-p <p>", "sample among the most likely tokens of this total probability", share)
+    .option("--seed <n>", "key of the random draws", seed, 0)
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
     .option("--tokenizer <path>", "tokenizer.json; default: the one the checkpoint names")
     .addOption(device())
@@ -103,7 +114,7 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
   caramba
     .command("prepare")
     .description("turn text into a token file (.npy) and, where none is given, train its tokenizer")
-    .requiredOption("--input <path>", "file or folder of text; may be repeated", collect, [])
+    .requiredOption("--input <path>", "file or folder of text; may be repeated", collect)
     .requiredOption("--output <file.npy>", "token file to write")
     .option("--tokenizer <path>", "tokenizer.json to use; default: train one beside the output")
     .option("--vocab-size <n>", "vocabulary of a trained tokenizer", count, 4096)

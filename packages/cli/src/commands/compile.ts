@@ -15,7 +15,8 @@ export async function compile(name: string, options: CompileOptions): Promise<nu
   const { plan } = parseManifestOrThrow(text, { file: path });
   const target = options.target === undefined ? undefined : selectTarget(plan, options.target);
   if (!options.printPlan) {
-    process.stdout.write(`${path}: ok, targets ${plan.targets.map((t) => t.name).join(", ")}\n`);
+    const names = plan.targets.map((t) => t.name).join(", ");
+    process.stdout.write(`${path}: ok, ${names === "" ? "no targets" : `targets ${names}`}\n`);
     return 0;
   }
   const lines = describePlan(plan, target ? { target } : {});
