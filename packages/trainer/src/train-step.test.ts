@@ -1,13 +1,26 @@
 // Optimizer steps against loops in float64 that follow the papers' formulas, on a least-squares problem whose gradient
 // is known in closed form.
 import { trainConfig } from "@caramba/config";
-import { add, input, matmul, mean, mul, Philox, ReferenceBackend, sqrt, sub, sum, Variable } from "@caramba/tensor";
+import {
+  add,
+  input,
+  matmul,
+  mean,
+  mul,
+  Philox,
+  ReferenceBackend,
+  random,
+  sqrt,
+  sub,
+  sum,
+  Variable,
+} from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { TrainStep, type TrainStepSpec } from "./train-step.ts";
 
 const backend = new ReferenceBackend();
-const random = new Philox(5);
-const normals = (n: number): Float32Array => Float32Array.from({ length: n }, () => Math.fround(random.normal()));
+const philox = new Philox(5);
+const normals = (n: number): Float32Array => Float32Array.from({ length: n }, () => Math.fround(philox.normal()));
 const [inputs, outputs] = [3, 2];
 
 /** y = x W + b, loss = mean (y - t)^2 over `rows` rows. */
@@ -190,6 +203,30 @@ describe("TrainStep", () => {
     const t = new Float32Array(2);
     const micros = [1, 2].map((v) => ({ x: new Float32Array(3).fill(v), t }));
     expect((await step.run(micros, { step: 0, lr: 0, seed: 0 })).metrics).toEqual({ squares: (3 + 12) / 2 });
+  });
+
+  it("draws anew at every step and micro step, and the same again for the same step and seed", async () => {
+    const { parameters, w } = problem(1, normals(6), normals(2));
+    const loss = mean(random("draws", [50]));
+    const compiled = (n: number) => {
+      const s = { ...plain, gradientAccumulationSteps: n };
+      return TrainStep.compile({
+        backend,
+        loss: add(loss, mul(sum(w.tensor), 0)),
+        parameters,
+        settings: s,
+        clipNorm: 0,
+      });
+    };
+    const [single, double] = [await compiled(1), await compiled(2)];
+    const at = async (step: number, seed = 0) => (await single.run([{}], { step, lr: 0, seed })).loss;
+    const draws = [await at(0), await at(1), await at(2), await at(3), await at(0, 1)];
+    expect(new Set(draws).size).toBe(5);
+    expect(await at(2)).toBe(draws[2]);
+    for (const step of [0, 1]) {
+      const { loss: both } = await double.run([{}, {}], { step, lr: 0, seed: 0 });
+      expect(both).toBeCloseTo(((draws[2 * step] as number) + (draws[2 * step + 1] as number)) / 2, 6);
+    }
   });
 
   it.each([1, 2])("leaves everything as it was when the loss is NaN, micro batches %i", async (n) => {
