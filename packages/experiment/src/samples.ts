@@ -34,6 +34,7 @@ export async function sampleCompletions(options: SampleOptions): Promise<Sample[
     if (!model) continue;
     const generator = await Generator.open(model, {
       backend,
+      validVocabSize: tokenizer.vocabSize,
       config: {
         maxNewTokens: 48,
         temperature: 0.7,

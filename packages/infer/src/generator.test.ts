@@ -91,6 +91,15 @@ describe("generate", () => {
 });
 
 describe("Generator", () => {
+  it("never samples padding of the table", async () => {
+    const config = { maxNewTokens: 40, temperature: 3, maxSeqLen: 64 };
+    const all = (await generate(model, [[1, 2]], { backend, config, seed: 5 }))[0] ?? [];
+    expect(Math.max(...all)).toBeGreaterThanOrEqual(6);
+    const some = (await generate(model, [[1, 2]], { backend, config, seed: 5, validVocabSize: 6 }))[0] ?? [];
+    expect(some).toHaveLength(40);
+    expect(Math.max(...some)).toBeLessThan(6);
+  });
+
   it("streams tokens as they are sampled", async () => {
     const generator = await Generator.open(model, { backend, config: greedy });
     const seen: (number | null)[] = [];

@@ -15,6 +15,8 @@ export interface GeneratorOptions {
   readonly batchSize?: number;
   /** Key of the random draws; default 0. */
   readonly seed?: number;
+  /** Ids from here on are padding of the model's table and are never sampled; default none. */
+  readonly validVocabSize?: number | null;
 }
 
 /** One position of all sequences as it is sampled; null for those that had ended. */
@@ -53,11 +55,13 @@ export class Generator {
   readonly config: GenerateConfig;
   readonly decoder: Decoder;
   readonly #random: Philox;
+  readonly #sampled: number;
 
-  private constructor(config: GenerateConfig, decoder: Decoder, seed: number) {
+  private constructor(config: GenerateConfig, decoder: Decoder, { seed = 0, validVocabSize }: GeneratorOptions) {
     this.config = config;
     this.decoder = decoder;
     this.#random = new Philox(seed);
+    this.#sampled = Math.min(decoder.vocabSize, validVocabSize ?? decoder.vocabSize);
   }
 
   static async open(model: Model, options: GeneratorOptions = {}): Promise<Generator> {
@@ -75,7 +79,7 @@ export class Generator {
       maxSeqLen: config.maxSeqLen,
       storage: storageOf(config),
     });
-    return new Generator(config, decoder, options.seed ?? 0);
+    return new Generator(config, decoder, options);
   }
 
   /**
@@ -103,7 +107,11 @@ export class Generator {
     const ended = new Array<boolean>(batchSize).fill(false);
     for (let step = 0; step < maxNewTokens; step++) {
       const tokens = Int32Array.from({ length: batchSize }, (_, row) =>
-        sampleToken(logits.subarray(row * vocabSize, (row + 1) * vocabSize), this.config, this.#random.uniform()),
+        sampleToken(
+          logits.subarray(row * vocabSize, row * vocabSize + this.#sampled),
+          this.config,
+          this.#random.uniform(),
+        ),
       );
       yield Array.from(tokens, (token, row) => (ended[row] ? null : token));
       tokens.forEach((token, row) => {

@@ -34,6 +34,7 @@ export async function generateText(checkpoint: string, options: GenerateOptions)
   const generator = await Generator.open(model, {
     backend,
     seed: options.seed,
+    validVocabSize: tokenizer.vocabSize,
     config: {
       maxNewTokens: options.maxNewTokens,
       temperature: options.temperature,
