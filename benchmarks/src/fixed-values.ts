@@ -17,7 +17,11 @@ export function mixed(n: number, key: number): Float64Array {
 /** The index-th matrix of a model, row-major [in, out], uniform in [-bound, bound). */
 export function fixedWeights(index: number, shape: readonly number[], bound: number): Float32Array {
   const n = shape.reduce((a, b) => a * b, 1);
-  return Float32Array.from(mixed(n, (index + 1) * 7919), (u) => (u * 2 - 1) * bound);
+  // Loops, not TypedArray.from with a function: that first makes a list of all the numbers.
+  const weights = new Float32Array(n);
+  const uniform = mixed(n, (index + 1) * 7919);
+  for (let i = 0; i < n; i++) weights[i] = ((uniform[i] as number) * 2 - 1) * bound;
+  return weights;
 }
 
 /** Token ids [batch, length] of a step, row by row. */
