@@ -1,6 +1,7 @@
 // A compiled graph at work. Checks what is fed, hands ORT the live arrays, and wraps what comes back. Between runs it
 // keeps the objects that carry names to ORT, because a decode step is short enough for them to matter.
 import {
+  allocHost,
   type Bindings,
   CarambaError,
   type DeviceBuffer,
@@ -19,7 +20,18 @@ import {
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { hostArrayOf, OnnxBuffer, ownBuffer, sameShape } from "./buffer.ts";
 import { runError } from "./errors.ts";
-import type { Plan, PlannedOutput } from "./plan.ts";
+import { finale, type Plan, type PlannedOutput } from "./plan.ts";
+
+/**
+ * From this many bytes of outputs on, results are not handed over by ORT but found in the buffers it wrote.
+ *
+ * onnxruntime-node 1.30 copies every output into a new ArrayBuffer, the preallocated ones too: a training step would
+ * copy all its parameters and optimizer states, and touch as much fresh memory. It converts outputs in order after the
+ * run is over, and throws at one that is no tensor. So the model's first output is a sequence (`finale`): when it is
+ * asked for, the run completes, every preallocated buffer is written, and that error says so.
+ */
+const handOverLimit = 2 ** 18;
+const finished = /Non tensor type is temporarily not supported/;
 
 const noBindings: Bindings = new Map();
 
@@ -92,11 +104,20 @@ export class OnnxExecutable implements Executable {
       const buffer = into?.[i];
       return buffer ? this.#checkTarget(ownBuffer(buffer, this.#backend), target) : undefined;
     });
+    const bytes = targets.reduce((sum, buffer) => sum + (buffer?.host.byteLength ?? 0), 0);
+    const quiet = this.#plan.ending && bytes >= handOverLimit;
+    if (quiet)
+      this.#targets.forEach((target, i) => {
+        const shape = target.staticShape ?? evalShape(target.shape, this.#bindings);
+        const size = shape.reduce((a, b) => a * b, 1);
+        targets[i] ??= new OnnxBuffer(this.#backend, allocHost(target.dtype, size), shape as number[], target.dtype);
+      });
     if (into) refuseOverlap(given, targets);
     const fetches: Record<string, OrtTensor | null> = {};
     this.#targets.forEach((target, i) => {
       fetches[target.name] = targets[i]?.tensorAs(target.staticHeld ?? evalShape(target.held, this.#bindings)) ?? null;
     });
+    if (quiet) fetches[finale] = null;
     const bindings = this.#bindings;
     const results = await this.#execute(feeds, fetches);
     return this.#targets.map((target, i) => {
@@ -124,6 +145,7 @@ export class OnnxExecutable implements Executable {
     try {
       return await this.#session.run(feeds, fetches);
     } catch (cause) {
+      if (finale in fetches && finished.test(String(cause))) return {};
       throw runError(cause, this.#backend);
     } finally {
       if (first) this.#busy = false;

@@ -42,6 +42,12 @@ export interface OnnxValue {
   readonly dims: readonly (number | string | undefined)[];
 }
 
+/** An output of sequence type: scalars of float32. */
+export interface OnnxSequence {
+  readonly name: string;
+  readonly sequence: true;
+}
+
 export interface OnnxInitializer {
   readonly name: string;
   readonly dtype: OnnxType;
@@ -53,7 +59,7 @@ export interface OnnxGraph {
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxInitializer[];
   readonly inputs: readonly OnnxValue[];
-  readonly outputs: readonly OnnxValue[];
+  readonly outputs: readonly (OnnxValue | OnnxSequence)[];
 }
 
 function encodeAttr(name: string, value: OnnxAttr): Message {
@@ -87,6 +93,12 @@ function encodeValue({ name, dtype, dims }: OnnxValue): Message {
   return new Message().text(1, name).message(2, new Message().message(1, type));
 }
 
+function encodeOutput(output: OnnxValue | OnnxSequence): Message {
+  if (!("sequence" in output)) return encodeValue(output);
+  const element = new Message().message(1, new Message().int(1, typeCode.float32).message(2, new Message()));
+  return new Message().text(1, output.name).message(2, new Message().message(4, new Message().message(1, element)));
+}
+
 function encodeInitializer({ name, dtype, dims, data }: OnnxInitializer): Message {
   const m = new Message();
   for (const d of dims) m.int(1, d);
@@ -100,7 +112,7 @@ function encodeGraph(graph: OnnxGraph): Message {
   m.text(2, "caramba");
   for (const initializer of graph.initializers) m.message(5, encodeInitializer(initializer));
   for (const value of graph.inputs) m.message(11, encodeValue(value));
-  for (const value of graph.outputs) m.message(12, encodeValue(value));
+  for (const value of graph.outputs) m.message(12, encodeOutput(value));
   return m;
 }
 

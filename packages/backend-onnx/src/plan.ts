@@ -39,6 +39,8 @@ export interface IndexRange {
 export interface Plan {
   readonly model: Uint8Array;
   readonly nodes: number;
+  /** Whether the model has the output `finale`. */
+  readonly ending: boolean;
   /** Model input x_i is the graph's input `inputOrder[i]`. */
   readonly inputOrder: readonly number[];
   readonly outputs: readonly PlannedOutput[];
@@ -47,6 +49,9 @@ export interface Plan {
 
 /** Protocol buffers end at 2 GiB; leave room for the nodes. */
 const maxConstantBytes = 2 ** 31 - 2 ** 25;
+
+/** The output that ends a run without handing results over; see executable.ts. */
+export const finale = "done";
 
 const dims = (shape: Shape): OnnxValue["dims"] => shape.map((d) => (d instanceof SymDim ? d.symbol : d));
 
@@ -130,11 +135,20 @@ export function planGraph(original: Graph, device: Device): Plan {
   });
   const all = [...nodes, ...copies].map((node) => rename(node, names));
   const value = (name: string, dtype: DType, shape: Shape): OnnxValue => ({ name, dtype, dims: dims(shape) });
+  const ending = device === "cpu";
+  if (ending) {
+    const seed = "done.seed";
+    initializers.push({ name: seed, dtype: "float32", dims: [], data: Float32Array.of(0) });
+    all.push({ name: "/done#0", op: "SequenceConstruct", domain: "", inputs: [seed], outputs: [finale], attrs: {} });
+  }
   const model = encodeModel({
     nodes: all,
     initializers,
     inputs: graph.inputs.map((leaf, i) => value(`x${i}`, leaf.dtype, leaf.shape)),
-    outputs: results.map(({ shape }, i) => value(`y${i}`, (graph.outputs[i] as Tensor).dtype, shape)),
+    outputs: [
+      ...(ending ? [{ name: finale, sequence: true as const }] : []),
+      ...results.map(({ shape }, i) => value(`y${i}`, (graph.outputs[i] as Tensor).dtype, shape)),
+    ],
   });
   const outputs = results.map(({ shape }, i) => ({
     name: `y${i}`,
@@ -142,5 +156,5 @@ export function planGraph(original: Graph, device: Device): Plan {
     shape: (original.outputs[i] as Tensor).shape,
     held: shape,
   }));
-  return { model, nodes: all.length, inputOrder, outputs, ranges: indexRanges(graph, inputOrder) };
+  return { model, nodes: all.length, ending, inputOrder, outputs, ranges: indexRanges(graph, inputOrder) };
 }

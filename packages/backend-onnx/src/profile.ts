@@ -62,7 +62,12 @@ export async function profileGraph(
     // Later runs write where the first did, as in training: fresh memory costs page faults.
     let fetches: InferenceSession.OnnxValueMapType | undefined;
     for (let i = 0; i < warmup + runs; i++)
-      fetches = fetches ? await session.run(feeds, fetches) : await session.run(feeds);
+      fetches = fetches
+        ? await session.run(feeds, fetches)
+        : await session.run(
+            feeds,
+            plan.outputs.map((o) => o.name),
+          );
     session.endProfiling();
     await session.release();
     const [file] = await readdir(folder);

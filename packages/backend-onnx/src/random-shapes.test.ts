@@ -142,6 +142,12 @@ test("chains of reshape, transpose, slice, pad and concat move every value to it
     { numRuns: 60 },
   ));
 
+test("a pad between transposes pads the axis that was meant", async () => {
+  const x = input("x", [2, 2]);
+  const turned = transpose(reshape(x, [1, 2, 2]), [2, 0, 1]);
+  await agree(reshape(transpose(pad(turned, 1, 1, 1), [1, 2, 0]), [1, 3, 2, 2]), [x], 0);
+});
+
 test("a transpose shared by a product and an output is computed for the output only", async () => {
   const [a, b] = [input("a", [3, 4]), input("b", [3, 5])];
   const turned = transpose(a, [1, 0]);

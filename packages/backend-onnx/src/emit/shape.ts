@@ -31,9 +31,20 @@ const slice: Emit = (e, t) => {
 
 const pad: Emit = (e, t) => {
   const { axis, before, after } = t.attrs as { axis: number; before: Dim; after: Dim };
-  const amounts = e.node("Concat", [e.dim(before), e.dim(after)], { axis: 0 });
-  const pads = typeof before === "number" && typeof after === "number" ? e.ints([before, after]) : amounts;
-  return e.node("Pad", [e.value(t.inputs[0] as Tensor), pads, "", e.ints([axis])]);
+  const [x] = t.inputs as [Tensor];
+  // Amounts for every axis: ORT's transpose optimizer mistakes a Pad that names its axes (Gather out of bounds).
+  const amounts: Dim[] = [
+    ...x.shape.map((_, i) => (i === axis ? before : 0)),
+    ...x.shape.map((_, i) => (i === axis ? after : 0)),
+  ];
+  const pads = amounts.every((n) => typeof n === "number")
+    ? e.ints(amounts)
+    : e.node(
+        "Concat",
+        amounts.map((n) => e.dim(n)),
+        { axis: 0 },
+      );
+  return e.node("Pad", [e.value(x), pads]);
 };
 
 const reduce =
