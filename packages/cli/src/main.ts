@@ -71,6 +71,10 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .argument("<manifest>", "YAML or JSON file, or the name of a preset")
     .option("--print-plan", "show the lowered tree with shapes, runs and benchmarks", false)
     .option("--target <name>", "only this target")
+    .option("--json", "the plan and its costs as one JSON object", false)
+    .option("--resolved", "the manifest with every default and variable filled in", false)
+    .option("--set <key=value>", "change the manifest first, e.g. vars.d_model=64; may be repeated", collect)
+    .option("--seed <n>", "seed of every run", seed)
     .action(async (manifest, options) => {
       const { compile } = await import("./commands/compile.ts");
       done(await compile(manifest, options));
@@ -84,6 +88,8 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .addOption(new Option("--group <name>", "the same as --target").conflicts("target"))
     .addOption(new Option("--all", "every target in order").default(false).conflicts(["target", "group"]))
     .option("--dry-run", "do everything but execute", false)
+    .option("--set <key=value>", "change the manifest first, e.g. vars.d_model=64; may be repeated", collect)
+    .option("--seed <n>", "seed of every run", seed)
     .option("--runs-dir <dir>", "checkpoints and logs", "runs")
     .option("--artifacts-dir <dir>", "reports; default: the manifest's artifacts_dir")
     .addOption(device())

@@ -1,40 +1,53 @@
-// caramba compile: everything up to validation, and the plan as text with what the models cost.
-import { describePlan, parseManifestOrThrow, selectTarget, type Target } from "@caramba/config";
-import { forwardFlopsPerToken, kvBytesPerToken, Model, parameterCount } from "@caramba/model";
-import { loadManifest } from "./load-manifest.ts";
+// caramba compile: everything up to validation, and the plan as text or JSON with what the models cost.
+import { totalmem } from "node:os";
+import { describePlan, resolvedManifest, selectTarget } from "@caramba/config";
+import { describeCosts, formatBytes, largestNeed, targetCosts } from "./costs.ts";
+import { type ManifestChanges, openManifest } from "./open-manifest.ts";
 
 /** Options of `caramba compile`. */
-export interface CompileOptions {
-  readonly printPlan: boolean;
+export interface CompileOptions extends ManifestChanges {
+  readonly printPlan?: boolean;
   readonly target?: string;
+  /** One JSON object instead of text. */
+  readonly json?: boolean;
+  /** The manifest with every default and variable filled in, as JSON (which is YAML too). */
+  readonly resolved?: boolean;
+  /** Bytes of this machine; default: what the operating system says. */
+  readonly machineBytes?: number;
 }
+
+const print = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
 
 /** Checks a manifest; prints its plan when asked. Returns the exit code. */
 export async function compile(name: string, options: CompileOptions): Promise<number> {
-  const { text, path } = await loadManifest(name);
-  const { plan } = parseManifestOrThrow(text, { file: path });
+  const { path, plan } = await openManifest(name, options);
   const target = options.target === undefined ? undefined : selectTarget(plan, options.target);
-  if (!options.printPlan) {
-    const names = plan.targets.map((t) => t.name).join(", ");
-    process.stdout.write(`${path}: ok, ${names === "" ? "no targets" : `targets ${names}`}\n`);
+  const targets = target ? [target] : plan.targets;
+  if (options.resolved) {
+    const resolved = resolvedManifest({ ...plan, targets: [...targets] });
+    print(options.json ? JSON.stringify(resolved) : JSON.stringify(resolved, null, 2));
     return 0;
   }
+  if (!options.printPlan && !options.json) {
+    const names = plan.targets.map((t) => t.name).join(", ");
+    print(`${path}: ok, ${names === "" ? "no targets" : `targets ${names}`}`);
+    return 0;
+  }
+  const costs = targets.map(targetCosts);
+  const machine = options.machineBytes ?? totalmem();
+  const warnings = costs.flatMap((cost) => {
+    const { bytes, what } = largestNeed(cost);
+    return bytes > machine
+      ? [`${what} needs about ${formatBytes(bytes)}; this machine has ${formatBytes(machine)} of memory`]
+      : [];
+  });
   const lines = describePlan(plan, target ? { target } : {});
-  process.stdout.write(`${lines.join("\n")}\n`);
-  for (const t of target ? [target] : plan.targets) process.stdout.write(`${costs(t).join("\n")}\n`);
+  if (options.json) print(JSON.stringify({ ok: true, file: path, name: plan.name, plan: lines, costs, warnings }));
+  else {
+    for (const line of [...lines, ...costs.flatMap(describeCosts)]) print(line);
+    for (const warning of warnings) print(`warning: ${warning}`);
+  }
   return 0;
-}
-
-const grouped = (n: number): string => Math.round(n).toLocaleString("en-US");
-
-/** Parameters, arithmetic and cache of a target's model, counted from the modules that would run. */
-function costs(target: Target): string[] {
-  const model = new Model(target.model);
-  const length = target.data.blockSize ?? target.model.blockSize ?? 512;
-  return [
-    `cost of ${target.name}:`,
-    `  parameters=${grouped(parameterCount(model))}`,
-    `  flops_per_token=${grouped(forwardFlopsPerToken(model, length))} (forward, context ${length})`,
-    `  kv_bytes_per_token fp32=${grouped(kvBytesPerToken(model, "fp32"))} fp16=${grouped(kvBytesPerToken(model, "fp16"))} q8_0=${grouped(kvBytesPerToken(model, "q8_0"))} q4_0=${grouped(kvBytesPerToken(model, "q4_0"))} (K and V, all layers)`,
-  ];
 }

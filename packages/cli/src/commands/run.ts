@@ -1,11 +1,10 @@
 // caramba run: a manifest through the whole pipeline, with live progress, and a summary at the end.
-import { parseManifestOrThrow } from "@caramba/config";
 import { chooseTargets, demandSupportedPlan, runExperiment } from "@caramba/experiment";
 import { finish, interruptible } from "../session.ts";
-import { loadManifest } from "./load-manifest.ts";
+import { type ManifestChanges, openManifest } from "./open-manifest.ts";
 
 /** Options of `caramba run`. */
-export interface RunOptions {
+export interface RunOptions extends ManifestChanges {
   readonly target?: string;
   readonly group?: string;
   readonly all: boolean;
@@ -18,10 +17,9 @@ export interface RunOptions {
 
 /** Runs a manifest. Returns the exit code. */
 export async function run(name: string, options: RunOptions): Promise<number> {
-  const { text, path, isPreset } = await loadManifest(name);
+  const { text, path, isPreset, plan } = await openManifest(name, options);
   const target = options.target ?? options.group;
   if (options.dryRun) {
-    const { plan } = parseManifestOrThrow(text, { file: path });
     const targets = chooseTargets(plan, { all: options.all, ...(target === undefined ? {} : { target }) }, path);
     demandSupportedPlan(plan, targets);
     process.stdout.write(`${path}: would run ${targets.map((t) => t.name).join(", ")}\n`);

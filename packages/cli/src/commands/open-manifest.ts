@@ -1,0 +1,44 @@
+// A manifest as a command changes it: --set before variables are substituted, --seed for every run. The changed
+// manifest is passed on as text with everything filled in, so that what is kept of a run says what was run.
+import { type Plan, parseManifestOrThrow, resolvedManifest } from "@caramba/config";
+import { CarambaError } from "@caramba/tensor";
+import { type LoadedManifest, loadManifest } from "./load-manifest.ts";
+
+/** Changes that compile and run take from the command line. */
+export interface ManifestChanges {
+  /** `key=value` each, as `parseManifest` takes them. */
+  readonly set?: readonly string[];
+  /** Seed of every run. */
+  readonly seed?: number;
+}
+
+/** Loads a manifest by path or preset name, changes it and compiles it. */
+export async function openManifest(
+  name: string,
+  changes: ManifestChanges,
+): Promise<LoadedManifest & { readonly plan: Plan }> {
+  const loaded = await loadManifest(name);
+  const { set = [], seed } = changes;
+  const { plan: written } = parseManifestOrThrow(loaded.text, { file: loaded.path, set });
+  if (set.length === 0 && seed === undefined) return { ...loaded, plan: written };
+  const plan = seed === undefined ? written : withSeed(written, seed);
+  return { ...loaded, plan, text: JSON.stringify(resolvedManifest(plan), null, 2) };
+}
+
+/** The plan with one seed for every run; several seeds of the same run cannot become one. */
+function withSeed(plan: Plan, seed: number): Plan {
+  const targets = plan.targets.map((target) => {
+    const [first] = target.runs;
+    const several = target.runs.find((run) => run.seed !== first?.seed);
+    if (several)
+      throw new CarambaError(
+        `--seed ${seed}: ${target.name} runs with more than one seed (${first?.seed}, ${several.seed})`,
+        {
+          code: "seed",
+          remedy: "change the seeds one by one: --set targets.<target>.runs.<run>.seed=<n>",
+        },
+      );
+    return { ...target, runs: target.runs.map((run) => ({ ...run, seed })) };
+  });
+  return { ...plan, targets };
+}
