@@ -135,6 +135,37 @@ describe("text", () => {
   });
 });
 
+describe("what is only needed after training is looked for before", () => {
+  it.each([
+    [
+      "a benchmark's window longer than the text",
+      "perplexity, block_size: 16",
+      "perplexity, block_size: 4000",
+      /benchmark "quality": .*block_size 4000/,
+    ],
+    [
+      "a benchmark's token file",
+      "perplexity, block_size: 16",
+      "perplexity, dataset: gone.npy, block_size: 16",
+      /benchmark "quality": .*gone\.npy/,
+    ],
+    [
+      "a benchmark's checkpoint",
+      "type: memory,",
+      "type: memory, checkpoint: gone.safetensors,",
+      /benchmark "memory": .*gone\.safetensors/,
+    ],
+    ["held-out text for a verification", "val_frac: 0.1", "val_frac: 0", /run "whole", verify: .*no val part/],
+  ])("%s", async (_, good, bad, message) => {
+    const at = join(root, "late");
+    await run(manifest(), at);
+    const text = tinyManifest({ folder: at, tokens: join(folder, "tokens.npy"), teacherSteps: 4 }).replace(good, bad);
+    const broken = await run(text, at, "--target", "dba");
+    expectOneMessage(broken, message);
+    expect(broken.err).not.toContain("[dba] build");
+  });
+});
+
 describe("checkpoint", () => {
   it("of a teacher that is not there", async () => {
     const broken = await run(manifest(), undefined, "--target", "dba");
@@ -179,6 +210,13 @@ describe("training", () => {
     expectOneMessage(broken, /base/, /step/, /lr/);
     const left = await files(broken.at);
     expect(left.filter((name) => name.includes("final") || name.endsWith(".tmp"))).toEqual([]);
+  });
+});
+
+describe("a model", () => {
+  it("larger than the machine's memory", async () => {
+    const broken = await run(manifest().replaceAll("d_ff: 64", "d_ff: 4000000000"));
+    expectOneMessage(broken, /target "teacher": the weights alone take [\d.]+ GiB/);
   });
 });
 

@@ -47,6 +47,17 @@ it("shows every mistake of a manifest, but only the first of broken YAML", () =>
   expect(broken.match(/m\.yml:\d+:\d+/g)).toHaveLength(1);
 });
 
+it("says that memory is short where an array cannot be made", () => {
+  for (const length of [2 ** 53, -1]) {
+    try {
+      new Float32Array(length);
+    } catch (error) {
+      expect(report(error)).toMatch(/^error: out of memory .*\n {2}-> make batch_size/);
+    }
+  }
+  expect.assertions(2);
+});
+
 it("survives things that are no errors", () => {
   expect(report("words")).toBe("error: words\n");
 });

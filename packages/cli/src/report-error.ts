@@ -21,6 +21,10 @@ export function reportError(error: unknown, write: (text: string) => void = (t) 
     write(`error: ${String(error)}\n`);
     return;
   }
+  if (error instanceof RangeError && /array length|allocation failed/i.test(error.message)) {
+    write(`error: out of memory (${error.message})\n  -> make batch_size, block_size or the model smaller\n`);
+    return;
+  }
   const { code, remedy } = error as { code?: unknown; remedy?: unknown };
   // Node's own misuse codes (ERR_...) are no mistakes of the user.
   if (typeof code !== "string" || code.startsWith("ERR_")) {

@@ -9,7 +9,9 @@ export function summaryLines(result: ExperimentResult): string[] {
   const last = result.targets[result.targets.length - 1];
   if (result.status === "interrupted")
     return [
-      `Interrupted; the state is saved in ${last?.folder ?? "runs"}. Run the same command again to go on from there.`,
+      last?.status === "interrupted"
+        ? `Interrupted; the state is saved in ${last.folder}. Run the same command again to go on from there.`
+        : "Interrupted; what was finished is kept. Run the same command again to go on from there.",
     ];
   return result.targets.flatMap((target) => targetLines(target));
 }

@@ -1,9 +1,10 @@
 // The models of a target: fresh for training from scratch, loaded for a comparison, and for an upcycle a teacher that
 // is checked against the text before the student is factored from it.
 import { statSync } from "node:fs";
+import { totalmem } from "node:os";
 import type { Target, TrainConfig } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
-import { Model } from "@caramba/model";
+import { Model, parameterCount } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
 import { sha256, type TargetText } from "./open-data.ts";
@@ -39,6 +40,7 @@ export interface TargetModels {
 /** Student, and for an upcycle the teacher with the student factored from it. Stops between its parts when aborted. */
 export async function buildModels(target: Target, context: BuildContext, text: TargetText): Promise<TargetModels> {
   const { trainer } = target;
+  demandMemory(target);
   const student = new Model(target.model, target.runs[0]?.seed ?? 0);
   if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null, teacherHash: null };
   if (trainer.type === "checkpoint_compare") {
@@ -64,6 +66,18 @@ export async function buildModels(target: Target, context: BuildContext, text: T
   });
   const teacherHash = statSync(path).isDirectory() ? path : await sha256(path, context.signal);
   return { student, teacher, teacherCheckpoint: path, teacherHash };
+}
+
+/** Weights that are larger than the machine's memory are refused before anything is allocated. */
+function demandMemory(target: Target): void {
+  const need = parameterCount(new Model(target.model)) * 4;
+  const have = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  if (need <= have) return;
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw new CarambaError(
+    `target "${target.name}": the weights alone take ${gib(need)}, and this machine has ${gib(have)} of memory`,
+    { code: "out-of-memory", remedy: "make the model smaller, or run on a larger machine" },
+  );
 }
 
 /** A teacher that does not know the text was probably made with another tokenizer: said before hours of training. */

@@ -9,6 +9,7 @@ import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
 import type { RunOutcome } from "@caramba/trainer";
 import { buildModels, vocabularyOf } from "./build-models.ts";
+import { checkNeeds } from "./check-needs.ts";
 import type { ExperimentListener } from "./events.ts";
 import { openText, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
@@ -60,6 +61,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   if (!text.tokenizer)
     onEvent({ type: "note", message: `the tokenizer ${text.tokenizerSpec} is not at hand: no sample texts` });
   try {
+    checkNeeds(target, text, blockSize, context.manifestPath);
     stage("build", target.trainer.type);
     const folder = join(context.runsDir, plan.name, target.name);
     const { student, teacher, teacherCheckpoint, teacherHash } = await buildModels(target, context, text);

@@ -21,6 +21,18 @@ const checks: readonly Check[] = [
   ["teacherSanityReference", "teacher_sanity_reference", (t) => t.teacherSanityReference !== "none", "use none"],
   ["profileEvery", "profile_every", (t) => t.profileEvery > 0, "set it to 0"],
   ["dbaInit", "dba_init", (t) => t.dbaInit === "svd-legacy", "use svd or random"],
+  [
+    "blockwiseDistillTarget",
+    "blockwise_distill_target",
+    (t) => t.phase === "blockwise" && t.blockwiseDistillTarget !== "attention",
+    "use attention",
+  ],
+  [
+    "gradientAccumulationSteps",
+    "gradient_accumulation_steps",
+    (t) => t.phase === "blockwise" && t.gradientAccumulationSteps > 1,
+    "set it to 1 in phase blockwise, with a larger batch_size",
+  ],
   ["blockwiseAutotuneEnabled", "blockwise_autotune_enabled", (t) => t.blockwiseAutotuneEnabled, "set it to false"],
 ];
 

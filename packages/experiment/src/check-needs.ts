@@ -1,0 +1,44 @@
+// What verifications and benchmarks will need, looked for before training: a missing file or a text too short for a
+// window is told at once, not after hours.
+import type { Target } from "@caramba/config";
+import { openTokens, splitTokens } from "@caramba/data";
+import { CarambaError } from "@caramba/tensor";
+import { findPath, type TargetText } from "./open-data.ts";
+
+/** @throws CarambaError that names the run or benchmark. `blockSize` is the target's, for runs that train nothing. */
+export function checkNeeds(target: Target, text: TargetText, blockSize: number, manifestPath: string | null): void {
+  for (const { id, verify, train } of target.runs) {
+    if (verify?.type !== "fidelity" && verify?.type !== "compare") continue;
+    const own = verify.type === "fidelity" ? verify.blockSize : null;
+    const split = verify.type === "fidelity" ? verify.split : "auto";
+    naming(`target "${target.name}", run "${id}", verify`, () =>
+      text.windows({ blockSize: own ?? train?.blockSize ?? blockSize, count: 1, split }),
+    );
+  }
+  for (const { id, config } of target.benchmarks)
+    naming(`target "${target.name}", benchmark "${id}"`, () => {
+      if ("checkpoint" in config && config.checkpoint !== null && !findPath(config.checkpoint, manifestPath))
+        throw new CarambaError(`the checkpoint ${config.checkpoint} does not exist`, {
+          code: "missing-file",
+          remedy: "correct the path, or train it first",
+        });
+      if (config.type !== "perplexity") return;
+      const { dataset } = config;
+      if (dataset !== null && dataset !== target.data.path) openTokens(dataset).close();
+      else if (config.split === "all") splitTokens(text.source.length, 0, config.blockSize, text.path);
+      else text.windows({ blockSize: config.blockSize, count: 1, split: config.split });
+    });
+}
+
+function naming(place: string, check: () => unknown): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof CarambaError)) throw error;
+    throw new CarambaError(`${place}: ${error.message}`, {
+      code: error.code,
+      cause: error,
+      ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+    });
+  }
+}
