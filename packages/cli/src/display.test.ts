@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { displayOn, layOut } from "./display.ts";
 
@@ -81,4 +82,20 @@ it("leaves out what does not fit, the bar first, then the last facts", () => {
   expect(layOut(work, 45)).toBe("base standard 5/10 loss 2.0000 2.0k tok/s");
   expect(layOut(work, 20)).toBe("base standard 5/10");
   expect(layOut(work, 10)).toBe("base stand");
+});
+
+it("never takes more columns than there are", () => {
+  const fact = fc.string({ maxLength: 30 });
+  fc.assert(
+    fc.property(
+      fact,
+      fc.nat(1e6),
+      fc.nat(1e6),
+      fc.array(fact, { maxLength: 5 }),
+      fc.integer({ min: 1, max: 200 }),
+      (label, done, total, facts, columns) => {
+        expect(layOut({ label, done, total, facts }, columns).length).toBeLessThanOrEqual(columns);
+      },
+    ),
+  );
 });

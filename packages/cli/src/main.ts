@@ -132,11 +132,21 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
 
   caramba
     .command("presets")
-    .description("list the manifests that come with caramba, or show one")
-    .argument("[name]", "preset to print")
-    .action(async (name) => {
-      const { showPresets } = await import("./commands/presets.ts");
-      done(showPresets(name));
+    .description("list the manifests that come with caramba, show one, or copy one to a file")
+    .argument("[name]", "preset to print; or: list, show <name>, copy <name> <file>")
+    .argument("[args...]", "preset and file of show and copy")
+    .action(async (name, args) => {
+      const { presetsCommand } = await import("./commands/presets.ts");
+      done(await presetsCommand(name, args));
+    });
+
+  caramba
+    .command("schema")
+    .description("the JSON Schema of manifests, for editors and programs")
+    .option("--output <file>", "write it to a file instead of standard output")
+    .action(async (options) => {
+      const { schema } = await import("./commands/schema.ts");
+      done(await schema(options));
     });
 
   return caramba;

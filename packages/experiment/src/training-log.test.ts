@@ -2,6 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TrainEvent } from "@caramba/trainer";
+import fc from "fast-check";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TrainingLog } from "./training-log.ts";
 
@@ -87,4 +88,36 @@ it("survives a line cut at any byte: no step but the cut one is lost", () => {
 
 it("names the file when it cannot be written", () => {
   expect(() => new TrainingLog(join("/dev/null", "x", "train.jsonl"))).toThrow(/training log \/dev\/null/);
+});
+
+it("gives one whole curve however often a run was cut and taken up again", () => {
+  const session = fc.record({
+    back: fc.nat(10),
+    steps: fc.integer({ min: 1, max: 30 }),
+    run: fc.constantFrom("a", "b"),
+  });
+  fc.assert(
+    fc.property(fc.array(session, { maxLength: 8 }), (sessions) => {
+      rmSync(path, { force: true });
+      const known: Record<string, number[]> = {};
+      for (const [id, { back, steps: count, run }] of sessions.entries()) {
+        const log = new TrainingLog(path);
+        const curve = known[run] ?? [];
+        known[run] = curve;
+        curve.length = Math.max(0, curve.length - back);
+        for (let n = 0; n < count; n++) {
+          curve.push(id);
+          log.add(event(run, curve.length, id));
+        }
+        log.flush();
+      }
+      const found: Record<string, number[]> = {};
+      for (const { run, step, loss } of new TrainingLog(path).read()) {
+        found[run] = [...(found[run] ?? []), loss ?? Number.NaN];
+        expect(found[run]).toHaveLength(step);
+      }
+      expect(found).toEqual(known);
+    }),
+    { numRuns: 50 },
+  );
 });
