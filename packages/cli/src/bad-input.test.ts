@@ -1,7 +1,7 @@
 // Bad input: every mistake ends with one message that names the place and the remedy, exit code 1, and no half-written
 // file. Each case first states what it breaks; the unbroken manifest is the control.
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -262,6 +262,18 @@ describe("prepare", () => {
     const output = join(root, "nothing", "tokens.npy");
     expectOneMessage(await runCli("prepare", "--input", join(root, "nowhere"), "--output", output), /nowhere/);
     expect(existsSync(output)).toBe(false);
+  });
+  it("beside a tokenizer of something else, which is not replaced", async () => {
+    const at = join(root, "model");
+    await mkdir(at);
+    await cp(join(root, "bpe", "tokenizer.json"), join(at, "tokenizer.json"));
+    const before = await readFile(join(at, "tokenizer.json"));
+    const input = join(root, "other-words.md");
+    await writeFile(input, "quite other words\n".repeat(40));
+    const args = ["prepare", "--input", input, "--output", join(at, "tokens.npy")];
+    expectOneMessage(await runCli(...args), /tokenizer\.json is there already/, /--tokenizer/);
+    expect(await readFile(join(at, "tokenizer.json"))).toEqual(before);
+    expect(await runCli(...args, "--tokenizer", join(at, "tokenizer.json"))).toMatchObject({ code: 0 });
   });
   it("to a name that is no .npy", async () => {
     const input = join(root, "input.md");

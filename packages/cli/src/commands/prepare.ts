@@ -1,8 +1,9 @@
 // caramba prepare: text to a token file, with a tokenizer trained on it where none is given.
 
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { dirname, extname, join } from "node:path";
-import { collectText, loadTokenizer, prepareTokens, trainBpe } from "@caramba/data";
+import { basename, dirname, extname, join } from "node:path";
+import { collectText, loadTokenizer, prepareTokens, readTokenFileInfo, trainBpe } from "@caramba/data";
 import { CarambaError } from "@caramba/tensor";
 
 /** Options of `caramba prepare`. */
@@ -21,12 +22,13 @@ export async function prepare(options: PrepareOptions): Promise<number> {
       code: "output",
       remedy: `call it ${options.output}.npy`,
     });
+  const path = options.tokenizer ?? join(dirname(options.output), "tokenizer.json");
+  if (options.tokenizer === undefined) await demandOwn(path, options.output);
   const corpus = await collectText({
     inputs: [...options.input],
     ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
   });
   await mkdir(dirname(options.output), { recursive: true });
-  const path = options.tokenizer ?? join(dirname(options.output), "tokenizer.json");
   if (options.tokenizer === undefined) {
     const texts: string[] = [];
     for await (const document of corpus.documents()) texts.push(document.text);
@@ -38,4 +40,15 @@ export async function prepare(options: PrepareOptions): Promise<number> {
     `${result.path}: ${result.tokens} tokens of ${result.documents} documents, tokenizer ${path} (vocabulary ${tokenizer.vocabSize})${result.reused ? ", unchanged" : ""}\n`,
   );
   return 0;
+}
+
+/** A tokenizer that other things may rest on is not replaced: only the one that this very token file was made with. */
+async function demandOwn(path: string, output: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const info = await readTokenFileInfo(output);
+  if (info && info.tokenizer.hash === (await loadTokenizer(path)).hash) return;
+  throw new CarambaError(`${path} is there already, and a tokenizer trained now would replace it`, {
+    code: "tokenizer",
+    remedy: `use it: --tokenizer ${path}; or delete it, or write ${basename(output)} into another folder`,
+  });
 }
