@@ -112,7 +112,7 @@ export {
   type TargetData,
   type TargetTrainer,
 } from "./plan.ts";
-export { presets } from "./presets/index.ts";
+export { editorLine, presets } from "./presets/index.ts";
 export { resolvedManifest } from "./resolved.ts";
 export type { ExpectedValue, RunMode } from "./run.ts";
 export { formatShape, inferShapes, type NodeShape, type Shape, type ShapeDim, type ShapeInference } from "./shapes.ts";

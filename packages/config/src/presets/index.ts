@@ -10,8 +10,25 @@ import {
 } from "./llama32-1b-variants.ts";
 import { quickstart } from "./quickstart.ts";
 
-/** Preset name -> manifest text, the README's first. */
-export const presets: Readonly<Record<string, string>> = {
+/** Where an install in the same folder keeps the schema; editors read this line for completion and hover text. */
+export const editorLine: string =
+  "# yaml-language-server: $schema=./node_modules/@caramba/config/schema/caramba.schema.json";
+
+/** The line goes last among the comments that a manifest begins with. */
+function forEditors(text: string): string {
+  const lines = text.split("\n");
+  lines.splice(
+    Math.max(
+      0,
+      lines.findIndex((line) => !line.startsWith("#")),
+    ),
+    0,
+    editorLine,
+  );
+  return lines.join("\n");
+}
+
+const texts: Readonly<Record<string, string>> = {
   llama32_1b_dba: llama32x1bDba,
   llama32_1b_dba_compare: llama32x1bDbaCompare,
   llama32_1b_dba_eval: llama32x1bDbaEval,
@@ -23,3 +40,8 @@ export const presets: Readonly<Record<string, string>> = {
   llama32_1b_dba_paper_efficiency_aggressive: llama32x1bDbaAggressive,
   ...armPresets,
 };
+
+/** Preset name -> manifest text, the README's first. */
+export const presets: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(texts).map(([name, text]) => [name, forEditors(text)]),
+);
