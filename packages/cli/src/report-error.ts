@@ -33,7 +33,8 @@ export function reportError(error: unknown, write: (text: string) => void = (t) 
     );
     return;
   }
-  const known = typeof remedy === "string" ? remedy : systemRemedies[code];
+  const cause = (error.cause as { code?: unknown } | undefined)?.code;
+  const known = typeof remedy === "string" ? remedy : (systemRemedies[code] ?? systemRemedies[String(cause)]);
   write(`error: ${messageOf(error)}\n${known ? `  -> ${known}\n` : ""}`);
 }
 
