@@ -25,19 +25,15 @@ export async function openManifest(
   return { ...loaded, plan, text: JSON.stringify(resolvedManifest(plan), null, 2) };
 }
 
-/** The plan with one seed for every run; several seeds of the same run cannot become one. */
+/** The plan with one seed for every run; a run with a list of seeds has become one run each and cannot become one. */
 function withSeed(plan: Plan, seed: number): Plan {
   const targets = plan.targets.map((target) => {
-    const [first] = target.runs;
-    const several = target.runs.find((run) => run.seed !== first?.seed);
-    if (several)
-      throw new CarambaError(
-        `--seed ${seed}: ${target.name} runs with more than one seed (${first?.seed}, ${several.seed})`,
-        {
-          code: "seed",
-          remedy: "change the seeds one by one: --set targets.<target>.runs.<run>.seed=<n>",
-        },
-      );
+    const listed = target.runs.find((run) => run.id.endsWith(`__s${run.seed}`));
+    if (listed)
+      throw new CarambaError(`--seed ${seed}: a run of ${target.name} has a list of seeds (${listed.id})`, {
+        code: "seed",
+        remedy: "replace the list: --set targets.<target>.runs.<run>.seed=<n>",
+      });
     return { ...target, runs: target.runs.map((run) => ({ ...run, seed })) };
   });
   return { ...plan, targets };
