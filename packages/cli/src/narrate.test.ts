@@ -1,6 +1,7 @@
 import type { ExperimentEvent } from "@caramba/experiment";
+import type { Display, Work } from "@caramba/instrumentation";
 import { describe, expect, it } from "vitest";
-import { compact, type Display, duration, narrate, type Work } from "./narrate.ts";
+import { compact, duration, narrate } from "./narrate.ts";
 
 class Recorder implements Display {
   readonly lines: string[] = [];

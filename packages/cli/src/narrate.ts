@@ -1,25 +1,7 @@
 // Events of an experiment as words: which lines are printed for good, and what the live line says in between. A display
-// decides how they are shown (display.ts), so that nothing here knows of terminals.
+// decides how they are shown (@caramba/instrumentation), so that nothing here knows of terminals.
 import type { ExperimentEvent, ExperimentListener } from "@caramba/experiment";
-
-/** Where words go. */
-export interface Display {
-  /** A line that stays. */
-  line(text: string): void;
-  /** The work at hand; replaces what was said of it before. */
-  live(work: Work): void;
-  /** The work at hand is over. */
-  idle(): void;
-}
-
-/** How far something is. */
-export interface Work {
-  readonly label: string;
-  readonly done: number;
-  readonly total: number;
-  /** Most important first: the last ones are left out where there is no room. */
-  readonly facts: readonly string[];
-}
+import type { Display } from "@caramba/instrumentation";
 
 /** A listener that tells events to a display. `now` in ms. */
 export function narrate(display: Display, now: () => number = () => performance.now()): ExperimentListener {

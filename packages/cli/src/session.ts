@@ -1,6 +1,6 @@
 // What commands that run experiments share: live progress, Ctrl-C that leaves a resumable state, and the summary.
 import type { ExperimentListener, ExperimentResult } from "@caramba/experiment";
-import { displayOn } from "./display.ts";
+import { displayOn } from "@caramba/instrumentation";
 import { narrate } from "./narrate.ts";
 import { summaryLines } from "./summary.ts";
 

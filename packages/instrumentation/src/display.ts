@@ -1,5 +1,22 @@
 // Two ways to show work: a live line that is redrawn on a terminal, and plain lines, now and then, everywhere else.
-import type { Display, Work } from "./narrate.ts";
+/** Where words go. */
+export interface Display {
+  /** A line that stays. */
+  line(text: string): void;
+  /** The work at hand; replaces what was said of it before. */
+  live(work: Work): void;
+  /** The work at hand is over. */
+  idle(): void;
+}
+
+/** How far something is. */
+export interface Work {
+  readonly label: string;
+  readonly done: number;
+  readonly total: number;
+  /** Most important first: the last ones are left out where there is no room. */
+  readonly facts: readonly string[];
+}
 
 /** The part of a stream that displays need. */
 export interface Output {
