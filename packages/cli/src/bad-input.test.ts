@@ -5,8 +5,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type TinyOptions, tinyManifest, tinyTokens } from "../../experiment/test-support/tiny-manifest.ts";
 import { type CliOutcome, runCli } from "../test-support/run-cli.ts";
+import { type TinyOptions, tinyManifest, tinyTokens } from "../test-support/tiny-manifest.ts";
 
 let root: string;
 let folder: string;

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { presets } from "@caramba/config";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { tinyManifest, tinyTokens } from "../../experiment/test-support/tiny-manifest.ts";
 import { bin, runCli, spawnCli, spawnText } from "../test-support/run-cli.ts";
+import { tinyManifest, tinyTokens } from "../test-support/tiny-manifest.ts";
 
 let root: string;
 beforeAll(async () => {

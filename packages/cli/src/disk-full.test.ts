@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCheckpoint } from "@caramba/loader";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { tinyManifest, tinyTokens } from "../../experiment/test-support/tiny-manifest.ts";
 import { bin, type CliOutcome, runCli, spawnText } from "../test-support/run-cli.ts";
+import { tinyManifest, tinyTokens } from "../test-support/tiny-manifest.ts";
 
 const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
 const canMount = works("unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /tmp");

@@ -27,6 +27,13 @@ const share = (value: string): number => {
   if (!(n > 0 && n <= 1)) throw new InvalidArgumentError("expected a number above 0, at most 1");
   return n;
 };
+const parameters = (value: string): number => {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?(?:e\d+)?)([KMB]?)$/i.exec(value) ?? [];
+  const n = Math.round(Number(digits) * ({ K: 1e3, M: 1e6, B: 1e9 }[unit?.toUpperCase() ?? ""] ?? 1));
+  if (!(n >= 1 && n < Number.POSITIVE_INFINITY))
+    throw new InvalidArgumentError("expected a number of parameters such as 10M or 1.5B");
+  return n;
+};
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
 function device(): Option {
@@ -75,6 +82,7 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .option("--resolved", "the manifest with every default and variable filled in", false)
     .option("--set <key=value>", "change the manifest first, e.g. vars.d_model=64; may be repeated", collect)
     .option("--seed <n>", "seed of every run", seed)
+    .option("--target-params <n>", "resize the models to this many parameters, e.g. 100M", parameters)
     .action(async (manifest, options) => {
       const { compile } = await import("./commands/compile.ts");
       done(await compile(manifest, options));
@@ -90,6 +98,7 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .option("--dry-run", "do everything but execute", false)
     .option("--set <key=value>", "change the manifest first, e.g. vars.d_model=64; may be repeated", collect)
     .option("--seed <n>", "seed of every run", seed)
+    .option("--target-params <n>", "resize the models to this many parameters, e.g. 100M", parameters)
     .option("--runs-dir <dir>", "checkpoints and logs", "runs")
     .option("--artifacts-dir <dir>", "reports; default: the manifest's artifacts_dir")
     .addOption(device())
@@ -138,6 +147,19 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .action(async (name, args) => {
       const { presetsCommand } = await import("./commands/presets.ts");
       done(await presetsCommand(name, args));
+    });
+
+  caramba
+    .command("init")
+    .description("write a commented manifest for a number of parameters")
+    .requiredOption("--params <n>", "parameters, e.g. 10M", parameters)
+    .option("--output <file>", "manifest to write; must not exist", "manifest.yml")
+    .option("--vocab-size <n>", "ids of the tokenizer", count, 4096)
+    .option("--block-size <n>", "context in tokens", count, 256)
+    .addHelpText("after", "\nExample:\n  caramba init --params 10M --output manifest.yml")
+    .action(async (options) => {
+      const { init } = await import("./commands/init.ts");
+      done(await init(options));
     });
 
   caramba

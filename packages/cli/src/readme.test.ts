@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { tinyManifest } from "../../experiment/test-support/tiny-manifest.ts";
 import { spawnCli } from "../test-support/run-cli.ts";
+import { tinyManifest } from "../test-support/tiny-manifest.ts";
 import { exitCodes, main } from "./index.ts";
 
 let folder: string | undefined;

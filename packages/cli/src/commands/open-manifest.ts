@@ -1,6 +1,6 @@
 // A manifest as a command changes it: --set before variables are substituted, --seed for every run. The changed
 // manifest is passed on as text with everything filled in, so that what is kept of a run says what was run.
-import { type Plan, parseManifestOrThrow, resolvedManifest } from "@caramba/config";
+import { optimizeModel, type Plan, parseManifestOrThrow, resolvedManifest } from "@caramba/config";
 import { CarambaError } from "@caramba/tensor";
 import { type LoadedManifest, loadManifest } from "./load-manifest.ts";
 
@@ -10,6 +10,8 @@ export interface ManifestChanges {
   readonly set?: readonly string[];
   /** Seed of every run. */
   readonly seed?: number;
+  /** Parameters that every target's model is resized to. */
+  readonly targetParams?: number;
 }
 
 /** Loads a manifest by path or preset name, changes it and compiles it. */
@@ -18,10 +20,11 @@ export async function openManifest(
   changes: ManifestChanges,
 ): Promise<LoadedManifest & { readonly plan: Plan }> {
   const loaded = await loadManifest(name);
-  const { set = [], seed } = changes;
+  const { set = [], seed, targetParams } = changes;
   const { plan: written } = parseManifestOrThrow(loaded.text, { file: loaded.path, set });
-  if (set.length === 0 && seed === undefined) return { ...loaded, plan: written };
-  const plan = seed === undefined ? written : withSeed(written, seed);
+  if (set.length === 0 && seed === undefined && targetParams === undefined) return { ...loaded, plan: written };
+  const seeded = seed === undefined ? written : withSeed(written, seed);
+  const plan = targetParams === undefined ? seeded : withSize(seeded, targetParams);
   return { ...loaded, plan, text: JSON.stringify(resolvedManifest(plan), null, 2) };
 }
 
@@ -37,4 +40,8 @@ function withSeed(plan: Plan, seed: number): Plan {
     return { ...target, runs: target.runs.map((run) => ({ ...run, seed })) };
   });
   return { ...plan, targets };
+}
+
+function withSize(plan: Plan, parameters: number): Plan {
+  return { ...plan, targets: plan.targets.map((t) => ({ ...t, model: optimizeModel(t.model, parameters) })) };
 }

@@ -3,10 +3,14 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import {
+  type ExperimentEvent,
+  type ExperimentOptions,
+  type ExperimentResult,
+  runExperiment,
+} from "@caramba/experiment";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type TinyOptions, tinyGroups, tinyManifest, tinyTokens } from "../test-support/tiny-manifest.ts";
-import type { ExperimentEvent } from "./events.ts";
-import { type ExperimentOptions, type ExperimentResult, runExperiment } from "./run-experiment.ts";
 
 let folder: string;
 let count = 0;
