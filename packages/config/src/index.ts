@@ -102,6 +102,8 @@ export {
   type NoneEmbedderConfig,
   type TokenEmbedderConfig,
 } from "./model.ts";
+export { type OptimizeOptions, optimize, optimizeModel } from "./optimize.ts";
+export { modelParameters, nodeParameters } from "./parameters.ts";
 export { type ParsedManifest, type ParseOptions, parseManifest, parseManifestOrThrow } from "./parse.ts";
 export {
   type Defaults,

@@ -1,0 +1,199 @@
+/**
+ * A model of a stated size. Depth follows the rule L = sqrt(P)/1000 x context factor, between 4 and 80; the width is
+ * then the one whose feed-forward, tuned in steps of 8 to land on the target, stays nearest to its usual share of it.
+ * One container of blocks is repeated and nothing else, widths below d_model keep their share of it, n_kv_heads
+ * divides n_heads, and a head follows the width; so the count is met, not only aimed at.
+ */
+import { ConfigError } from "./error.ts";
+import { modelConfig } from "./from-code.ts";
+import type { LayerConfig } from "./layer.ts";
+import type { ModelConfig } from "./model.ts";
+import { modelParameters } from "./parameters.ts";
+import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
+
+/** The kind of model that `optimize` sizes when it is given none. */
+export interface OptimizeOptions {
+  /** Default 32000. */
+  vocabSize?: number;
+  /** Context in tokens; longer ones make deeper models. Default 2048. */
+  blockSize?: number;
+}
+
+/** How far the count may be from the target. */
+const tolerance = 0.1;
+
+/**
+ * A Llama-like model (grouped queries, SwiGLU, tied embeddings) of about `targetParams` parameters, within 10 %.
+ * Throws ConfigError where no such model exists: the embedding of the narrowest model, vocab_size x 32, alone exceeds
+ * the target.
+ */
+export function optimize(targetParams: number, options: OptimizeOptions = {}): ModelConfig {
+  const { vocabSize = 32000, blockSize = 2048 } = options;
+  const base = modelConfig({
+    embedder: { type: "token", vocabSize, dModel: 512 },
+    blockSize,
+    topology: {
+      type: "StackedTopology",
+      layers: [
+        {
+          type: "NestedTopology",
+          repeat: 8,
+          layers: [
+            {
+              type: "ResidualTopology",
+              layers: [
+                { type: "RMSNormLayer", dModel: 512 },
+                { type: "AttentionLayer", dModel: 512, nHeads: 8, nKvHeads: 2, mode: "gqa" },
+              ],
+            },
+            {
+              type: "ResidualTopology",
+              layers: [
+                { type: "RMSNormLayer", dModel: 512 },
+                { type: "SwiGLULayer", dModel: 512, dFf: 1408, bias: false },
+              ],
+            },
+          ],
+        },
+        { type: "RMSNormLayer", dModel: 512 },
+      ],
+    },
+  });
+  return optimizeModel(base, targetParams);
+}
+
+/**
+ * The model resized to about `targetParams` parameters (within 10 %), its attention kind and proportions kept. Needs a
+ * token embedder. Throws ConfigError where no width and depth meet the target.
+ */
+export function optimizeModel(model: ModelConfig, targetParams: number): ModelConfig {
+  const { embedder } = model;
+  if (!(Number.isFinite(targetParams) && targetParams > 0))
+    throw refusal(`expected a number of parameters greater than 0, found ${targetParams}`);
+  if (embedder.type !== "token") throw refusal("expected a model with a token embedder, found embedder none");
+  const context = model.blockSize ?? 2048;
+  const factor = Math.min(2, Math.max(0.5, Math.sqrt(Math.max(1, Math.log2(context) / 11))));
+  const wantedDepth = Math.min(80, Math.max(4, Math.round((Math.sqrt(targetParams) / 1000) * factor)));
+  const container = repeatedContainer(model.topology);
+  const ratio = feedForwardRatio(model.topology, embedder.dModel);
+  let best: { readonly model: ModelConfig; readonly cost: number } | null = null;
+  const depths = container === null ? [1] : near(wantedDepth);
+  for (const depth of depths) {
+    for (let d = 32; embedder.vocabSize * d <= targetParams * (1 + tolerance); d += step(d)) {
+      const sized = (dFf: number): ModelConfig => resize(model, embedder.dModel, d, dFf, container, depth);
+      const [low, high] = [modelParameters(sized(8)), modelParameters(sized(16))];
+      // Parameters grow linearly with d_ff.
+      const exact = high > low ? 8 + ((targetParams - low) / (high - low)) * 8 : ratio * d;
+      const dFf = 8 * Math.round(Math.min(2.5 * ratio * d, Math.max(ratio * d * 0.4, exact)) / 8);
+      const candidate = sized(Math.max(8, dFf));
+      const error = Math.abs(modelParameters(candidate) / targetParams - 1);
+      const cost =
+        (error <= tolerance ? 10 * error : 1000 + error) +
+        Math.abs(Math.log(dFf / (ratio * d))) +
+        Math.abs(Math.log(depth / wantedDepth));
+      if (best === null || cost < best.cost) best = { model: candidate, cost };
+      if (low > targetParams * (1 + tolerance)) break;
+    }
+  }
+  if (best === null || Math.abs(modelParameters(best.model) / targetParams - 1) > tolerance)
+    throw refusal(
+      `expected a target within reach, found ${targetParams}: ${best === null ? `the embedding of a model of width 32 has ${embedder.vocabSize * 32} parameters` : `the nearest model has ${modelParameters(best.model)}`}`,
+    );
+  return best.model;
+}
+
+function refusal(message: string): ConfigError {
+  return new ConfigError("the target of parameters", [{ code: "invalid_value", path: ["target_params"], message }]);
+}
+
+/** Width of a head, and from one width to the next. */
+function step(dModel: number): number {
+  return dModel < 128 ? 16 : dModel < 256 ? 32 : 64;
+}
+
+/** Depths to try: the rule's and those about it, down to 1 where the target is small. */
+function near(depth: number): number[] {
+  const all = new Set<number>();
+  for (const share of [1, 0.9, 1.1, 0.8, 1.25, 0.65, 1.5, 0.5, 0.25, 2, 3, 5, 8, 12, 20])
+    all.add(Math.min(128, Math.max(1, Math.round(depth * share))));
+  return [...all];
+}
+
+/** The first container with repeat above 1 on the way down; null where every block is written out. */
+function repeatedContainer(node: NodeConfig): TopologyConfig | null {
+  if (!isTopology(node)) return null;
+  if (node.type !== "CyclicTopology" && node.repeat > 1) return node;
+  for (const child of node.layers) {
+    const found = repeatedContainer(child);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** d_ff / d_model of the first feed-forward; 8/3 where there is none. */
+function feedForwardRatio(node: NodeConfig, dModel: number): number {
+  const visit = (at: NodeConfig): number | null => {
+    if (!isTopology(at)) return at.type === "SwiGLULayer" ? at.dFf / dModel : null;
+    for (const child of at.layers) {
+      const found = visit(child);
+      if (found !== null) return found;
+    }
+    return null;
+  };
+  return visit(node) ?? 8 / 3;
+}
+
+function resize(
+  model: ModelConfig,
+  from: number,
+  to: number,
+  dFf: number,
+  container: TopologyConfig | null,
+  depth: number,
+): ModelConfig {
+  const visit = (node: NodeConfig): NodeConfig => {
+    if (!isTopology(node)) return resizeLayer(node, from, to, dFf);
+    const layers = node.layers.map(visit);
+    return { ...node, layers, ...(node === container ? { repeat: depth } : {}) } as TopologyConfig;
+  };
+  const embedder = model.embedder.type === "token" ? { ...model.embedder, dModel: to } : model.embedder;
+  return { ...model, embedder, topology: visit(model.topology) as TopologyConfig };
+}
+
+function resizeLayer(layer: LayerConfig, from: number, to: number, dFf: number): LayerConfig {
+  const width = (size: number): number => (size === from ? to : size);
+  switch (layer.type) {
+    case "LinearLayer":
+      return { ...layer, dIn: width(layer.dIn), dOut: width(layer.dOut) };
+    case "SwiGLULayer":
+      return { ...layer, dModel: width(layer.dModel), dFf };
+    case "DropoutLayer":
+      return layer;
+    case "AttentionLayer": {
+      const nHeads = to / step(to);
+      const wanted = ((layer.nKvHeads ?? layer.nHeads) / layer.nHeads) * nHeads;
+      const nKvHeads = divisorBelow(nHeads, wanted);
+      // An even share per head, so that it can be rotated.
+      const share = (size: number | null): number | null =>
+        size === null ? null : 2 * nHeads * Math.max(1, Math.round(((size / from) * to) / (2 * nHeads)));
+      const { attnDim, semDim, geoDim } = layer;
+      return {
+        ...layer,
+        dModel: width(layer.dModel),
+        nHeads,
+        nKvHeads: layer.nKvHeads === null ? null : nKvHeads,
+        attnDim: share(attnDim),
+        semDim: share(semDim),
+        geoDim: share(geoDim),
+      };
+    }
+    default:
+      return { ...layer, dModel: width(layer.dModel) };
+  }
+}
+
+function divisorBelow(n: number, wanted: number): number {
+  let best = 1;
+  for (let k = 1; k <= Math.max(1, wanted); k++) if (n % k === 0) best = k;
+  return best;
+}
