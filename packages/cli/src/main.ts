@@ -1,6 +1,6 @@
 // Command line to command. Each command's module is loaded only when it runs, so that help is instant; every error that
 // a user can mend becomes one message with its remedy and exit code 1, anything else is a bug and shows its stack.
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { reportError } from "./report-error.ts";
 
 /** Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the state saved. */
@@ -52,6 +52,7 @@ function program(done: (code: number) => void): Command {
       `
 Examples:
   caramba quickstart                                  train a teacher, upcycle it, report; minutes, no downloads
+  caramba init --params 10M --output manifest.yml     a commented manifest of that size
   caramba compile manifest.yml --print-plan           check a manifest and show what it would run
   caramba run manifest.yml --target paper             run one target; run it again to resume
   caramba generate runs/x/y.safetensors --prompt "import" --temperature 0.8
@@ -169,6 +170,21 @@ Exit codes: 0 done, 1 an error, 2 unusable arguments, 130 interrupted with the s
     .action(async (options) => {
       const { schema } = await import("./commands/schema.ts");
       done(await schema(options));
+    });
+
+  caramba
+    .command("completion")
+    .description("a script that completes commands, options and presets in your shell")
+    .addArgument(new Argument("<shell>", "which shell").choices(["bash", "zsh", "fish"]))
+    .addHelpText("after", '\nExample:\n  eval "$(caramba completion bash)"')
+    .action(async (shell) => {
+      const { completion } = await import("./commands/completion.ts");
+      const words = caramba.commands.map((command) => ({
+        name: command.name(),
+        description: command.description(),
+        options: command.options.flatMap((option) => option.long ?? []),
+      }));
+      done(completion(shell, words));
     });
 
   return caramba;
