@@ -116,3 +116,16 @@ test("what cannot be fed is refused, and the cache stays as it was", async () =>
   expect(decoder.length).toBe(0);
   decoder.dispose();
 });
+
+test("a prompt longer than a piece gives the logits of one forward pass", async () => {
+  const model = tiny(attentions.gqa);
+  const length = 530;
+  const rows = [0, 1].map((row) => Array.from({ length }, (_, i) => (i * (row + 3) + row) % 11));
+  const decoder = await Decoder.open(model, { backend, storage: "fp32", batchSize: 2 });
+  const logits = await decoder.feed(Int32Array.from(rows.flat()));
+  for (const [row, ids] of rows.entries()) {
+    const expected = await uncached(model, ids);
+    for (let v = 0; v < 11; v++) expect(logits[row * 11 + v]).toBeCloseTo(expected[(length - 1) * 11 + v] as number, 5);
+  }
+  expect(decoder.length).toBe(length);
+});

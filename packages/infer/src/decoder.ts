@@ -5,6 +5,9 @@ import { attentionLayers, type Model } from "@caramba/model";
 import { type Backend, CarambaError, type DeviceBuffer, defaultBackend } from "@caramba/tensor";
 import { compileStep, type StepKind, type StepProgram } from "./step-graph.ts";
 
+/** Most tokens per sequence that one session takes in. */
+const chunkLength = 512;
+
 /** How a Decoder is set up. */
 export interface DecoderOptions {
   /** Default: the default backend. */
@@ -62,7 +65,8 @@ export class Decoder {
 
   /**
    * Feeds the same number of tokens to every sequence and returns logits after the last: tokens [B * T] row by row ->
-   * [B * V]. Continues after what is cached.
+   * [B * V]. Continues after what is cached. A long prompt is fed in pieces of `chunkLength` tokens, so that memory
+   * for scores grows with the context and not with its square.
    */
   async feed(tokens: Int32Array): Promise<Float32Array> {
     const t = tokens.length / this.batchSize;
@@ -77,8 +81,21 @@ export class Decoder {
           code: "token-id",
           remedy: "encode the prompt with the model's own tokenizer",
         });
+    this.cache.reserve(this.cache.length + t);
+    let logits = new Float32Array();
+    for (let from = 0; from < t; from += chunkLength) {
+      const to = Math.min(t, from + chunkLength);
+      const piece = new Int32Array(this.batchSize * (to - from));
+      for (let row = 0; row < this.batchSize; row++)
+        piece.set(tokens.subarray(row * t + from, row * t + to), row * (to - from));
+      logits = await this.#feedPiece(piece, to - from);
+    }
+    return logits;
+  }
+
+  /** One session's work: t tokens per sequence after what is cached. */
+  async #feedPiece(tokens: Int32Array, t: number): Promise<Float32Array<ArrayBuffer>> {
     const start = this.cache.length;
-    this.cache.reserve(start + t);
     const kind: StepKind = start === 0 ? "prefill" : t === 1 ? "decode" : "append";
     const { program, past, fresh } = await this.#step(kind);
     const feeds: Record<string, DeviceBuffer | Int32Array | { data: Int32Array; shape: number[] }> = {
@@ -95,7 +112,7 @@ export class Decoder {
     const into = kind === "decode" ? this.#into(fresh) : undefined;
     const outputs = await program.run(feeds, into ? { into } : {});
     this.cache.append(fresh.map((names) => names.map((name) => outputs[name] as DeviceBuffer)));
-    const logits = (await this.backend.read(outputs["logits"] as DeviceBuffer)) as Float32Array;
+    const logits = (await this.backend.read(outputs["logits"] as DeviceBuffer)) as Float32Array<ArrayBuffer>;
     if (!into) for (const buffer of Object.values(outputs)) this.backend.dispose(buffer);
     return logits;
   }
