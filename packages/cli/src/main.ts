@@ -201,7 +201,9 @@ export async function main(args: readonly string[]): Promise<number> {
       caramba.outputHelp();
       return exitCodes.ok;
     }
-    await caramba.parseAsync([...args], { from: "user" });
+    const old = args.some((arg) => arg.startsWith("--mode")) || /\.(ya?ml|json)$/.test(args[0] ?? "");
+    const words = old ? (await import("./commands/legacy.ts")).modernArguments(args) : args;
+    await caramba.parseAsync([...words], { from: "user" });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;

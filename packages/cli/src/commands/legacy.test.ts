@@ -1,0 +1,55 @@
+// Older command lines do what today's do.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { runCli } from "../../test-support/run-cli.ts";
+import { modernArguments } from "./legacy.ts";
+import { openManifest } from "./open-manifest.ts";
+
+it("--mode train is a run of the research preset with its data, entity and project", async () => {
+  const old = [
+    "--mode",
+    "train",
+    "--exp=gqa",
+    "--data",
+    "my tokens.npy",
+    "--entity",
+    "me",
+    "--project",
+    "p",
+    "--resume",
+  ];
+  const [command, name, ...rest] = modernArguments([...old, "--seed", "7"]);
+  expect([command, name, ...rest.slice(-2)]).toEqual(["run", "research_gqa", "--seed", "7"]);
+  const set = rest.filter((_, i) => rest[i - 1] === "--set");
+  const { plan } = await openManifest(name ?? "", { set });
+  expect(plan.targets[0]?.data.path).toBe("my tokens.npy");
+  expect(plan.defaults).toMatchObject({ wandbEntity: "me", wandbProject: "p" });
+});
+
+it("--mode sample is generate", () => {
+  expect(modernArguments(["--mode", "sample", "--ckpt", "x.safetensors", "--prompt", "a"])).toEqual([
+    "generate",
+    "x.safetensors",
+    "--prompt",
+    "a",
+  ]);
+});
+
+it("what has no counterpart is refused, what is new is left alone", async () => {
+  expect(await runCli("--mode", "chat", "--ckpt", "x")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("chat"),
+  });
+  const args = ["compile", "dba", "--json"];
+  expect(modernArguments(args)).toBe(args);
+});
+
+it("a manifest's path alone runs it", async () => {
+  const root = await mkdtemp(join(tmpdir(), "caramba-legacy-"));
+  const file = join(root, "m.yml");
+  await runCli("presets", "copy", "tiny_gqa", file);
+  expect(await runCli(file, "--dry-run")).toMatchObject({ code: 0, out: `${file}: would run train\n` });
+  await rm(root, { recursive: true });
+});

@@ -1,0 +1,46 @@
+// The command lines of older READMEs, which have no command: `caramba manifest.yml --target x`, and
+// `caramba --mode train|sample --exp gqa --data tokens.npy --ckpt file --entity name --project name`. They are rewritten to
+// today's commands; what has no counterpart is refused with its remedy.
+import { existsSync } from "node:fs";
+import { CarambaError } from "@caramba/tensor";
+
+/** Today's arguments for an older command line; any other comes back as it is. */
+export function modernArguments(args: readonly string[]): readonly string[] {
+  const [first = ""] = args;
+  if (/\.(ya?ml|json)$/.test(first) && existsSync(first)) return ["run", ...args];
+  if (!args.some((arg) => arg === "--mode" || arg.startsWith("--mode=")) || !first.startsWith("-")) return args;
+  const given = new Map<string, string>();
+  const rest: string[] = [];
+  const words = args.flatMap((arg) =>
+    /^--\w[\w-]*=/.test(arg) ? [arg.replace(/=.*/s, ""), arg.replace(/^.*?=/s, "")] : [arg],
+  );
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as string;
+    const name = word.replace(/^--/, "");
+    if (["mode", "exp", "data", "ckpt", "entity", "project", "manifest"].includes(name))
+      given.set(name, words[++i] ?? "");
+    else if (name !== "resume") rest.push(word); // A run always goes on where it stopped.
+  }
+  const mode = given.get("mode");
+  if (mode === "sample") return ["generate", given.get("ckpt") ?? "", ...rest];
+  if (mode !== "train")
+    throw new CarambaError(`expected --mode train or sample, found ${mode}`, {
+      code: "mode",
+      remedy: "caramba generate <checkpoint> --prompt <text> answers one prompt at a time",
+    });
+  if (given.has("ckpt"))
+    throw new CarambaError("--ckpt has no meaning with --mode train", {
+      code: "ckpt",
+      remedy: "a run resumes its own checkpoints; name a teacher in the manifest (teacher_ckpt)",
+    });
+  const set = (key: string, name: string): string[] =>
+    given.has(name) ? ["--set", `${key}=${JSON.stringify(given.get(name))}`] : [];
+  return [
+    "run",
+    given.get("manifest") ?? `research_${given.get("exp") ?? "baseline"}`,
+    ...set("targets[0].data.config.path", "data"),
+    ...set("defaults.logging.wandb_entity", "entity"),
+    ...set("defaults.logging.wandb_project", "project"),
+    ...rest,
+  ];
+}
