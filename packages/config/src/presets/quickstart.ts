@@ -83,7 +83,7 @@ targets:
         mode: train
         exp: teacher
         seed: 1337
-        steps: 600
+        steps: 1000
         train:
           phase: standard
           batch_size: "\${batch_size}"
@@ -156,7 +156,7 @@ targets:
         mode: train
         exp: finetune
         seed: 1338
-        steps: 120
+        steps: 160
         train:
           phase: global
           teacher_ckpt: "\${folder}/teacher/teacher_standard_final.safetensors"
