@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { widthByNode } from "../test-support/width-by-node.ts";
 import { displayOn, layOut } from "./display.ts";
 
 const work = { label: "base standard", done: 5, total: 10, facts: ["loss 2.0000", "2.0k tok/s", "1:38 left"] };
@@ -84,8 +85,12 @@ it("leaves out what does not fit, the bar first, then the last facts", () => {
   expect(layOut(work, 10)).toBe("base stand");
 });
 
-it("never takes more columns than there are", () => {
-  const fact = fc.string({ maxLength: 30 });
+it("never takes more columns than there are, whatever the letters", () => {
+  const letter = fc.oneof(
+    fc.string({ unit: "grapheme", minLength: 1, maxLength: 1 }),
+    fc.constantFrom(..."教師ｱＡ한é😀❤️\n\r\t"),
+  );
+  const fact = fc.array(letter, { maxLength: 30 }).map((letters) => letters.join(""));
   fc.assert(
     fc.property(
       fact,
@@ -94,8 +99,16 @@ it("never takes more columns than there are", () => {
       fc.array(fact, { maxLength: 5 }),
       fc.integer({ min: 1, max: 200 }),
       (label, done, total, facts, columns) => {
-        expect(layOut({ label, done, total, facts }, columns).length).toBeLessThanOrEqual(columns);
+        const text = layOut({ label, done, total, facts }, columns);
+        expect(widthByNode(text)).toBeLessThanOrEqual(columns);
+        expect(text).not.toMatch(/\p{Cc}/u);
       },
     ),
   );
+});
+
+it("cuts wide letters where they stop fitting", () => {
+  // 3 letters of 2 columns; the fourth would need columns 7 and 8.
+  expect(layOut({ ...work, label: "教師学習" }, 7)).toBe("教師学");
+  expect(layOut({ ...work, label: "教師学習", facts: ["a"] }, 13)).toBe("教師学習 5/10");
 });

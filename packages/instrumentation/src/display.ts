@@ -1,4 +1,6 @@
 // Two ways to show work: a live line that is redrawn on a terminal, and plain lines, now and then, everywhere else.
+import { cut, displayWidth } from "./width.ts";
+
 /** Where words go. */
 export interface Display {
   /** A line that stays. */
@@ -82,15 +84,18 @@ const barWidth = 20;
 /** As much of the work as fits: a bar where there is room, then closer together, then without the last facts. */
 export function layOut({ label, done, total, facts }: Work, columns: number): string {
   const share = total > 0 ? Math.min(1, done / total) : 0;
-  const head = `${label} ${done}/${total}`;
+  const [head = "", ...rest] = [`${label} ${done}/${total}`, ...facts].map(oneLine);
   const bar = ` [${"#".repeat(Math.round(share * barWidth)).padEnd(barWidth, ".")}]`;
-  const wide = `  ${[head, ...facts].join("  ")}`;
+  const wide = `  ${[head, ...rest].join("  ")}`;
   if (!Number.isFinite(columns)) return wide;
-  if (wide.length + bar.length <= columns) return `  ${[head + bar, ...facts].join("  ")}`;
-  if (wide.length <= columns) return wide;
-  for (let n = facts.length; n >= 0; n--) {
-    const text = [head, ...facts.slice(0, n)].join(" ");
-    if (text.length <= columns) return text;
+  if (displayWidth(wide) + bar.length <= columns) return `  ${[head + bar, ...rest].join("  ")}`;
+  if (displayWidth(wide) <= columns) return wide;
+  for (let n = rest.length; n >= 0; n--) {
+    const text = [head, ...rest.slice(0, n)].join(" ");
+    if (displayWidth(text) <= columns) return text;
   }
-  return head.slice(0, Math.max(0, columns));
+  return cut(head, columns);
 }
+
+/** Control characters move the cursor: the line could not be erased. */
+const oneLine = (text: string): string => text.replace(/\p{Cc}/gu, " ");
