@@ -11,6 +11,9 @@ import { parseTimestamp } from "./timestamp.ts";
 
 const MAX_LATENCY_ROWS = 40;
 
+/** Inside the float, so for this table only: both tables fit the text width of a plain article. */
+const FITTING = ["\\footnotesize", "\\setlength{\\tabcolsep}{3.5pt}"];
+
 /** Number text to LaTeX: minus signs, infinity and powers of ten in math. */
 function math(text: string): string {
   if (text === NOT_AVAILABLE || text === "NaN") return text;
@@ -122,6 +125,7 @@ function resultTable(report: ExperimentReport, summary: Summary): string[] {
     "\\centering",
     `\\caption{${pair ? "DBA Upcycle Results" : "Results"}: ${name}}`,
     "\\label{tab:dba-results}",
+    ...FITTING,
     `\\begin{tabular}{l${"r".repeat(header.length - 1)}}`,
     "\\toprule",
     `${header.map((text) => `\\textbf{${text}}`).join(" & ")} \\\\`,
@@ -152,7 +156,7 @@ function latencyTable(report: ExperimentReport): string[] {
     "\\centering",
     `\\caption{Latency: ${escapeLatex(report.metadata.name)}}`,
     "\\label{tab:latency}",
-    "\\small",
+    ...FITTING,
     "\\begin{tabular}{lrrrlrrrrrr}",
     "\\toprule",
     " & & & & & \\multicolumn{1}{c}{TTFT} & \\multicolumn{3}{c}{ITL (ms)} & \\multicolumn{2}{c}{tok/s} \\\\",

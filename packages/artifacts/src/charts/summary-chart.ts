@@ -124,7 +124,8 @@ function panelSpec(panel: Panel, colour: Spec, models: readonly string[]): Spec 
       labelPadding: 6,
       labelFontSize: 12,
     },
-    scale: { paddingInner: 0.35, paddingOuter: 0.25 },
+    // Named, or a bar that cannot be drawn (perplexity ∞) would move to the end of its panel alone.
+    scale: { domain: models, paddingInner: 0.35, paddingOuter: 0.25 },
   };
   return {
     title: { text: panel.title, subtitle: panel.subtitle },
