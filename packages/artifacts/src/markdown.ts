@@ -50,8 +50,13 @@ function code(text: string): string[] {
   return [`${fence}text`, text, fence];
 }
 
-/** The text of report.md; `charts` are the file names of the pictures that exist. */
-export function reportMarkdown(report: ExperimentReport, summary: Summary, charts: readonly string[]): string {
+/** The text of report.md; `charts` are the file names of the pictures that exist, `warnings` what is missing and why. */
+export function reportMarkdown(
+  report: ExperimentReport,
+  summary: Summary,
+  charts: readonly string[],
+  warnings: readonly string[] = [],
+): string {
   const { metadata } = report;
   const { versions } = metadata;
   const lines = [
@@ -96,6 +101,7 @@ export function reportMarkdown(report: ExperimentReport, summary: Summary, chart
       ),
     );
   lines.push("", "## How the numbers came about", "", ...methodNotes(report, summary).map((note) => `- ${note}`));
+  for (const warning of warnings) lines.push("", `**${warning}**`);
   for (const chart of charts) lines.push("", `![${chart}](${chart})`);
   if (report.samples.length > 0) {
     lines.push("", "## Samples");

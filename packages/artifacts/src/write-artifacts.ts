@@ -7,7 +7,7 @@ import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { latencyChart } from "./charts/latency-chart.ts";
 import { memoryChart } from "./charts/memory-chart.ts";
-import { renderChart } from "./charts/render.ts";
+import { type RenderedChart, renderChart } from "./charts/render.ts";
 import { summaryChart } from "./charts/summary-chart.ts";
 import type { Spec } from "./charts/theme.ts";
 import { trainingChart } from "./charts/training-chart.ts";
@@ -40,6 +40,8 @@ export interface WriteOptions {
   readonly dir?: string;
   /** Default: all. */
   readonly formats?: readonly ArtifactFormat[];
+  /** Draws one chart; for tests of drawing that fails. */
+  readonly render?: (spec: Spec) => Promise<Pick<RenderedChart, "png">>;
   /** Writes one file; for tests of full disks. */
   readonly write?: (path: string, data: string | Uint8Array) => Promise<void>;
 }
@@ -49,6 +51,8 @@ export interface WrittenArtifacts {
   readonly dir: string;
   /** File names, sorted. */
   readonly files: readonly string[];
+  /** Charts that could not be drawn, with the reason; the rest is written all the same. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -57,7 +61,13 @@ export interface WrittenArtifacts {
  * `report` for a report that cannot be written as it is.
  */
 export async function writeArtifacts(report: ExperimentReport, options: WriteOptions = {}): Promise<WrittenArtifacts> {
-  const files = await makeFiles(report, new Set(options.formats ?? ["csv", "json", "png", "latex", "markdown"]));
+  const warnings: string[] = [];
+  const files = await makeFiles(
+    report,
+    warnings,
+    options.render ?? renderChart,
+    new Set(options.formats ?? ["csv", "json", "png", "latex", "markdown"]),
+  );
   const stamp = folderStamp(parseTimestamp(report.metadata.timestamp));
   const wanted = options.dir ?? join(options.root ?? "artifacts", `${folderName(report.metadata.name)}_${stamp}`);
   if (options.dir !== undefined && existsSync(options.dir))
@@ -67,7 +77,7 @@ export async function writeArtifacts(report: ExperimentReport, options: WriteOpt
     await mkdir(temporary, { recursive: true });
     for (const [name, data] of files) await (options.write ?? writeSynced)(join(temporary, name), data);
     const dir = await moveToFreeName(temporary, wanted);
-    return { dir, files: [...files.keys()].sort() };
+    return { dir, files: [...files.keys()].sort(), warnings };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw explain(error, wanted);
@@ -76,6 +86,8 @@ export async function writeArtifacts(report: ExperimentReport, options: WriteOpt
 
 async function makeFiles(
   report: ExperimentReport,
+  warnings: string[],
+  render: (spec: Spec) => Promise<Pick<RenderedChart, "png">>,
   formats: ReadonlySet<ArtifactFormat>,
 ): Promise<Map<string, string | Uint8Array>> {
   const summary = summarize(report);
@@ -90,8 +102,13 @@ async function makeFiles(
     ];
     for (const [name, spec] of specs) {
       if (!spec) continue;
-      files.set(name, (await renderChart(spec)).png);
-      charts.push(name);
+      try {
+        files.set(name, (await render(spec)).png);
+        charts.push(name);
+      } catch (error) {
+        // The measurements took hours, the picture can be drawn again from the CSV.
+        warnings.push(`${name} could not be drawn: ${error instanceof Error ? error.message : String(error)}`);
+      }
     }
   }
   if (formats.has("csv")) {
@@ -102,7 +119,7 @@ async function makeFiles(
     files.set("verification.csv", csvText(VERIFICATION_COLUMNS, verificationCells(report.verification)));
   }
   if (formats.has("latex")) files.set("tables.tex", latexTables(report, summary));
-  if (formats.has("markdown")) files.set("report.md", reportMarkdown(report, summary, charts));
+  if (formats.has("markdown")) files.set("report.md", reportMarkdown(report, summary, charts, warnings));
   if (formats.has("json")) {
     const json = reportJson(report, summary, evaluateCriteria(report, summary), new Date().toISOString());
     files.set("report.json", `${JSON.stringify(json, null, 2)}\n`);

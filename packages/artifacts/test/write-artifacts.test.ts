@@ -132,6 +132,19 @@ test("report.md names the goals, the interval and the samples", () => {
   expect(md).toContain("readFile(path: string)");
 });
 
+test("a chart that cannot be drawn costs that chart, not the report, and the report says so", async () => {
+  let calls = 0;
+  const render = async (): Promise<{ png: Uint8Array }> => {
+    if (++calls === 2) throw new Error("no fonts");
+    return { png: Uint8Array.of(1) };
+  };
+  const result = await writeArtifacts(exampleReport(), { root, render });
+  expect(result.warnings).toEqual(["latency_vs_context.png could not be drawn: no fonts"]);
+  expect(result.files).not.toContain("latency_vs_context.png");
+  expect(result.files).toContain("summary.png");
+  expect(readFileSync(join(result.dir, "report.md"), "utf8")).toContain("could not be drawn: no fonts");
+});
+
 test("a full disk leaves nothing behind and says so", async () => {
   const folder = mkdtempSync(join(root, "full-"));
   let calls = 0;

@@ -69,7 +69,9 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
           manifestHash: createHash("sha256").update(manifest).digest("hex"),
         });
         const root = options.artifactsDir ?? plan.artifactsDir;
-        artifacts = (await writeArtifacts(report, { root })).dir;
+        const written = await writeArtifacts(report, { root });
+        artifacts = written.dir;
+        for (const message of written.warnings) onEvent({ type: "note", message });
       }
       results.push({ ...result, artifacts });
       if (result.status === "interrupted") return { plan, status: "interrupted", targets: results };
