@@ -8,18 +8,7 @@ import { modernArguments } from "./legacy.ts";
 import { openManifest } from "./open-manifest.ts";
 
 it("--mode train is a run of the research preset with its data, entity and project", async () => {
-  const old = [
-    "--mode",
-    "train",
-    "--exp=gqa",
-    "--data",
-    "my tokens.npy",
-    "--entity",
-    "me",
-    "--project",
-    "p",
-    "--resume",
-  ];
+  const old = ["--mode", "train", "--exp=gqa", "--data", "my tokens.npy", "--entity", "me", "--project", "p"];
   const [command, name, ...rest] = modernArguments([...old, "--seed", "7"]);
   expect([command, name, ...rest.slice(-2)]).toEqual(["run", "research_gqa", "--seed", "7"]);
   const set = rest.filter((_, i) => rest[i - 1] === "--set");
@@ -38,6 +27,10 @@ it("--mode sample is generate", () => {
 });
 
 it("what has no counterpart is refused, what is new is left alone", async () => {
+  expect(() => modernArguments(["--mode", "train", "--resume", "x.safetensors"])).toThrow(
+    /--resume has no counterpart/,
+  );
+  expect(() => modernArguments(["--mode=sample", "--prompt", "a"])).toThrow(/needs --ckpt/);
   expect(await runCli("--mode", "chat", "--ckpt", "x")).toMatchObject({
     code: 1,
     err: expect.stringContaining("chat"),

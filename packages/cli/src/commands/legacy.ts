@@ -19,10 +19,19 @@ export function modernArguments(args: readonly string[]): readonly string[] {
     const name = word.replace(/^--/, "");
     if (["mode", "exp", "data", "ckpt", "entity", "project", "manifest"].includes(name))
       given.set(name, words[++i] ?? "");
-    else if (name !== "resume") rest.push(word); // A run always goes on where it stopped.
+    else rest.push(word);
   }
+  if (rest.includes("--resume"))
+    throw new CarambaError("--resume has no counterpart", {
+      code: "resume",
+      remedy: "leave it out: a run goes on from its own latest checkpoint below --runs-dir",
+    });
   const mode = given.get("mode");
-  if (mode === "sample") return ["generate", given.get("ckpt") ?? "", ...rest];
+  if (mode === "sample") {
+    const checkpoint = given.get("ckpt");
+    if (checkpoint) return ["generate", checkpoint, ...rest];
+    throw new CarambaError("--mode sample needs --ckpt", { code: "ckpt", remedy: "add --ckpt <file.safetensors>" });
+  }
   if (mode !== "train")
     throw new CarambaError(`expected --mode train or sample, found ${mode}`, {
       code: "mode",
