@@ -53,6 +53,7 @@ export function demandSupportedPlan(plan: Plan, targets: readonly Target[]): voi
 /** Demands that everything a target asks for is built. @throws CarambaError `unsupported`. */
 export function demandSupported(target: Target): void {
   for (const run of target.runs) demandRun(target, run);
+  demandOneTeacher(target);
   checkBenchmarks(target.benchmarks, { hasTokens: target.data.path !== null, canLoadCheckpoints: true });
   if (target.data.path === null)
     throw unsupported(
@@ -75,6 +76,28 @@ function demandRun(target: Target, run: Run): void {
     if (hit(train)) throw unsupported(`${place}: train.${spelling} ${String(train[key])}`, remedy);
   if (train.phase !== "standard" && target.trainer.type === "standard")
     throw unsupported(`${place}: phase ${train.phase} without a teacher`, "use trainer.upcycle");
+}
+
+/** Surgery happens once, before the first run: what later runs say of it may repeat the first, not differ. */
+function demandOneTeacher(target: Target): void {
+  const [first, ...later] = target.runs.flatMap((run) => (run.train ? [{ id: run.id, train: run.train }] : []));
+  if (!first) return;
+  const place = (id: string) => `target "${target.name}", run "${id}"`;
+  for (const { id, train } of [first, ...later])
+    if (train.teacherCkpt !== null && target.trainer.type === "standard")
+      throw new CarambaError(`${place(id)}: train.teacher_ckpt has no use in trainer.standard`, {
+        code: "teacher",
+        remedy: "remove it, or use trainer.upcycle",
+      });
+  for (const { id, train } of later) {
+    if (train.teacherCkpt !== null && train.teacherCkpt !== first.train.teacherCkpt)
+      throw unsupported(
+        `${place(id)}: another teacher_ckpt than that of run "${first.id}"`,
+        "use one teacher per target",
+      );
+    if (train.dbaInit !== "svd" && train.dbaInit !== first.train.dbaInit)
+      throw unsupported(`${place(id)}: dba_init ${train.dbaInit} after the first run`, `set it in run "${first.id}"`);
+  }
 }
 
 const unsupported = (what: string, remedy: string): CarambaError =>
