@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { attentionGeometry, attentionRules } from "./attention.ts";
 import { ConfigError } from "./error.ts";
-import { type AttentionLayerInput, attentionLayerConfig } from "./from-code.ts";
+import { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
 
 const elements = (input: AttentionLayerInput): number =>
   attentionGeometry(attentionLayerConfig(input)).kvElementsPerToken;

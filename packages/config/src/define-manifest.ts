@@ -4,7 +4,8 @@
  */
 
 import { ConfigError, type ConfigIssue } from "./error.ts";
-import { codeIssues, type ModelInput, manifestSpelling, type TrainInput } from "./from-code.ts";
+import { codeIssues, manifestSpelling } from "./fill-in.ts";
+import type { ModelInput, TrainInput } from "./from-code.ts";
 import type { BenchmarkSpecInput, VerifyInput } from "./from-code-run.ts";
 import { check } from "./issues.ts";
 import { lowerManifest } from "./lower.ts";

@@ -2,11 +2,11 @@
  * Plans as text for `--print-plan`: the topology tree with shapes, and each run with its steps and tokens. Numbers
  * that need the built model (parameters, FLOPs, bytes) are the model package's.
  */
-import { attentionGeometry } from "./attention.ts";
-import type { LayerConfig } from "./layer.ts";
+import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
 import type { Plan, Run, Target } from "./plan.ts";
-import { formatShape, inferShapes, type NodeShape } from "./shapes.ts";
+import { formatShape } from "./shape.ts";
+import { inferShapes, type NodeShape } from "./shapes.ts";
 import { isTopology, lowerTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
 
 export interface DescribeOptions {
@@ -108,20 +108,8 @@ function topologyWords(node: TopologyConfig): string {
 }
 
 function layerWords(layer: LayerConfig): string {
-  switch (layer.type) {
-    case "SwiGLULayer":
-      return `layer=${layer.type} d_ff=${layer.dFf}`;
-    case "DropoutLayer":
-      return `layer=${layer.type} p=${layer.p}`;
-    case "AttentionLayer": {
-      const { nHeads, nKvHeads, kvElementsPerToken } = attentionGeometry(layer);
-      const widths = layer.mode === "decoupled" ? ` sem_dim=${layer.semDim} geo_dim=${layer.geoDim}` : "";
-      const attn = layer.attnDim === null ? "" : ` attn_dim=${layer.attnDim}`;
-      return `layer=${layer.type} mode=${layer.mode} heads=${nHeads}/${nKvHeads}${widths}${attn} kv_elements_per_token=${kvElementsPerToken}`;
-    }
-    default:
-      return `layer=${layer.type}`;
-  }
+  const words = layerSpec(layer).words?.(layer);
+  return words ? `layer=${layer.type} ${words}` : `layer=${layer.type}`;
 }
 
 function attentionLayers(node: NodeConfig): number {

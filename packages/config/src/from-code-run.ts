@@ -9,7 +9,7 @@ import {
   type PerplexityBenchmarkConfig,
   perplexityBenchmarkSchema,
 } from "./benchmark.ts";
-import { type Defaulted, fromCode } from "./from-code.ts";
+import { type Defaulted, fromCode } from "./fill-in.ts";
 import { type GenerateConfig, generateSchema } from "./generate.ts";
 import type { KVCacheKind } from "./kvcache.ts";
 import { type VerifyConfig, verifySchema } from "./verify.ts";

@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "./error.ts";
-import {
-  attentionLayerConfig,
-  linearLayerConfig,
-  modelConfig,
-  swigluLayerConfig,
-  topologyConfig,
-  trainConfig,
-} from "./from-code.ts";
+import { modelConfig, topologyConfig, trainConfig } from "./from-code.ts";
 import { benchmarkSpec, latencyBenchmarkConfig, memoryBenchmarkConfig, verifyConfig } from "./from-code-run.ts";
+import { attentionLayerConfig } from "./layers/attention.ts";
+import { linearLayerConfig } from "./layers/linear.ts";
+import { swigluLayerConfig } from "./layers/swiglu.ts";
 
 const failure = (make: () => unknown): ConfigError => {
   try {

@@ -35,23 +35,10 @@ export {
   tokenizerSchema,
 } from "./eval-case.ts";
 export {
-  type AttentionLayerInput,
-  attentionLayerConfig,
-  type DropoutLayerInput,
-  dropoutLayerConfig,
-  type LayerInput,
-  type LayerNormLayerInput,
-  type LinearLayerInput,
   layerConfig,
-  layerNormLayerConfig,
-  linearLayerConfig,
   type ModelInput,
   modelConfig,
   type NodeInput,
-  type RMSNormLayerInput,
-  rmsNormLayerConfig,
-  type SwiGLULayerInput,
-  swigluLayerConfig,
   type TopologyInput,
   type TrainInput,
   topologyConfig,
@@ -82,16 +69,20 @@ export {
   kvCacheKinds,
   kvCachePolicySchema,
 } from "./kvcache.ts";
+export { type LayerConfig, type LayerInput, type LayerType, layerConfigSchema, layerSpec } from "./layer.ts";
+export type { LayerSpec } from "./layer-spec.ts";
+export { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
+export { type DropoutLayerConfig, type DropoutLayerInput, dropoutLayerConfig } from "./layers/dropout.ts";
+export { type LinearLayerConfig, type LinearLayerInput, linearLayerConfig } from "./layers/linear.ts";
 export {
-  type DropoutLayerConfig,
-  type LayerConfig,
   type LayerNormLayerConfig,
-  type LayerType,
-  type LinearLayerConfig,
-  layerConfigSchema,
+  type LayerNormLayerInput,
+  layerNormLayerConfig,
   type RMSNormLayerConfig,
-  type SwiGLULayerConfig,
-} from "./layer.ts";
+  type RMSNormLayerInput,
+  rmsNormLayerConfig,
+} from "./layers/norm.ts";
+export { type SwiGLULayerConfig, type SwiGLULayerInput, swigluLayerConfig } from "./layers/swiglu.ts";
 export type { GroupManifest, Manifest, TargetManifest } from "./manifest.ts";
 export { formatIssue, ManifestError, type ManifestIssue } from "./manifest-error.ts";
 export {
@@ -117,7 +108,8 @@ export {
 export { editorLine, presets } from "./presets/index.ts";
 export { resolvedManifest } from "./resolved.ts";
 export type { ExpectedValue, RunMode } from "./run.ts";
-export { formatShape, inferShapes, type NodeShape, type Shape, type ShapeDim, type ShapeInference } from "./shapes.ts";
+export { formatShape, type Shape, type ShapeDim } from "./shape.ts";
+export { inferShapes, type NodeShape, type ShapeInference } from "./shapes.ts";
 export {
   type BranchingTopologyConfig,
   type CyclicTopologyConfig,

@@ -6,7 +6,8 @@
  */
 import { ConfigError } from "./error.ts";
 import { modelConfig } from "./from-code.ts";
-import type { LayerConfig } from "./layer.ts";
+import { type LayerConfig, layerSpec } from "./layer.ts";
+import type { Resize } from "./layer-spec.ts";
 import type { ModelConfig } from "./model.ts";
 import { modelParameters } from "./parameters.ts";
 import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
@@ -152,7 +153,7 @@ function resize(
   depth: number,
 ): ModelConfig {
   const visit = (node: NodeConfig): NodeConfig => {
-    if (!isTopology(node)) return resizeLayer(node, from, to, dFf);
+    if (!isTopology(node)) return resizeLayer(node, { from, to, dFf, nHeads: to / step(to) });
     const layers = node.layers.map(visit);
     return { ...node, layers, ...(node === container ? { repeat: depth } : {}) } as TopologyConfig;
   };
@@ -160,40 +161,9 @@ function resize(
   return { ...model, embedder, topology: visit(model.topology) as TopologyConfig };
 }
 
-function resizeLayer(layer: LayerConfig, from: number, to: number, dFf: number): LayerConfig {
-  const width = (size: number): number => (size === from ? to : size);
-  switch (layer.type) {
-    case "LinearLayer":
-      return { ...layer, dIn: width(layer.dIn), dOut: width(layer.dOut) };
-    case "SwiGLULayer":
-      return { ...layer, dModel: width(layer.dModel), dFf };
-    case "DropoutLayer":
-      return layer;
-    case "AttentionLayer": {
-      const nHeads = to / step(to);
-      const wanted = ((layer.nKvHeads ?? layer.nHeads) / layer.nHeads) * nHeads;
-      const nKvHeads = divisorBelow(nHeads, wanted);
-      // An even share per head, so that it can be rotated.
-      const share = (size: number | null): number | null =>
-        size === null ? null : 2 * nHeads * Math.max(1, Math.round(((size / from) * to) / (2 * nHeads)));
-      const { attnDim, semDim, geoDim } = layer;
-      return {
-        ...layer,
-        dModel: width(layer.dModel),
-        nHeads,
-        nKvHeads: layer.nKvHeads === null ? null : nKvHeads,
-        attnDim: share(attnDim),
-        semDim: share(semDim),
-        geoDim: share(geoDim),
-      };
-    }
-    default:
-      return { ...layer, dModel: width(layer.dModel) };
-  }
-}
-
-function divisorBelow(n: number, wanted: number): number {
-  let best = 1;
-  for (let k = 1; k <= Math.max(1, wanted); k++) if (n % k === 0) best = k;
-  return best;
+function resizeLayer(layer: LayerConfig, to: Resize): LayerConfig {
+  const spec = layerSpec(layer);
+  if (spec.resize) return spec.resize(layer, to);
+  const message = `expected layers that can change their width, found ${layer.type}; give its spec a resize method`;
+  throw new ConfigError("the model", [{ code: "rule", path: [], message }]);
 }

@@ -2,7 +2,7 @@
  * Trainable numbers of a model in closed form, from its config alone. The built model counts its own variables
  * (`parameterCount` of @caramba/model); both agree.
  */
-import { type AttentionLayerConfig, attentionGeometry } from "./attention.ts";
+import { layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
 import { isTopology, type NodeConfig } from "./topology.ts";
 
@@ -19,27 +19,5 @@ export function nodeParameters(node: NodeConfig): number {
     const sum = node.layers.reduce((total, child) => total + nodeParameters(child), 0);
     return node.type === "CyclicTopology" ? sum : sum * node.repeat;
   }
-  switch (node.type) {
-    case "LinearLayer":
-      return node.dOut * (node.dIn + (node.bias ? 1 : 0));
-    case "LayerNormLayer":
-      return 2 * node.dModel;
-    case "RMSNormLayer":
-      return node.elementwiseAffine ? node.dModel : 0;
-    case "DropoutLayer":
-      return 0;
-    case "SwiGLULayer":
-      return 3 * node.dModel * node.dFf + (node.bias ? 2 * node.dFf + node.dModel : 0);
-    case "AttentionLayer":
-      return attentionParameters(node);
-  }
-}
-
-function attentionParameters(layer: AttentionLayerConfig): number {
-  const { nHeads, nKvHeads, headDim, semHeadDim, vHeadDim, vDim } = attentionGeometry(layer);
-  const tied = layer.mode === "decoupled" && layer.tieQk ? nKvHeads * semHeadDim : 0;
-  const rows = nHeads * headDim + nKvHeads * (headDim + vHeadDim) - tied;
-  const bias = layer.bias ? rows + layer.dModel : 0;
-  const gate = layer.decoupledGate ? nHeads : 0;
-  return rows * layer.dModel + layer.dModel * vDim + bias + gate;
+  return layerSpec(node).parameters(node);
 }

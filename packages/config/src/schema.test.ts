@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { attentionLayerConfig } from "./from-code.ts";
+import { attentionLayerConfig } from "./layers/attention.ts";
 import { exactly, object, positiveInt, variants } from "./schema.ts";
 
 describe("object", () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "./error.ts";
 import { modelConfig, type NodeInput, type TopologyInput } from "./from-code.ts";
-import { formatShape, inferShapes } from "./shapes.ts";
+import { formatShape } from "./shape.ts";
+import { inferShapes } from "./shapes.ts";
 
 const norm = (dModel: number): NodeInput => ({ type: "RMSNormLayer", dModel });
 const linear = (dIn: number, dOut: number): NodeInput => ({ type: "LinearLayer", dIn, dOut });

@@ -4,14 +4,12 @@
  * and inference goes on with what the layer declares, so that one manifest shows all its mistakes at once.
  * A repeated child list is inferred once: its copies fit if and only if it maps a width to itself.
  */
-import type { LayerConfig } from "./layer.ts";
+import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
 import type { RuleIssue } from "./schema.ts";
-import type { NodeConfig, TopologyConfig } from "./topology.ts";
+import { formatShape, type Shape, type ShapeDim } from "./shape.ts";
+import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
 
-/** A known size or a letter: B batch, T time, D a width nothing determines. */
-export type ShapeDim = number | "B" | "T" | "D";
-export type Shape = readonly ShapeDim[];
 type Path = (string | number)[];
 
 /** One node of the tree with the shapes at its ends; `path` in manifest spelling, relative to the model. */
@@ -33,11 +31,6 @@ export interface ShapeInference {
   /** Depth first, in execution order; repeated children once. */
   nodes: NodeShape[];
   issues: RuleIssue[];
-}
-
-/** `[B, T, 2048]`. */
-export function formatShape(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
 }
 
 /** Shapes of every node of a model and every place where they do not fit. */
@@ -64,8 +57,9 @@ interface Walk {
 function infer(walk: Walk, node: NodeConfig, input: Shape, path: Path, depth: number, source: string): Shape {
   const record: NodeShape = { path, depth, node, input, output: input };
   walk.nodes.push(record);
-  record.output =
-    "layers" in node ? compose(walk, node, input, path, depth, source) : apply(walk, node, input, path, source);
+  record.output = isTopology(node)
+    ? compose(walk, node, input, path, depth, source)
+    : apply(walk, node, input, path, source);
   return record.output;
 }
 
@@ -164,21 +158,20 @@ function concatenate(
 }
 
 function apply(walk: Walk, layer: LayerConfig, input: Shape, path: Path, source: string): Shape {
-  const wanted = inputWidth(layer);
-  if (wanted === null) return input;
+  const spec = layerSpec(layer);
+  const wanted = spec.width(layer);
   const given = input.at(-1) as ShapeDim;
-  const key = layer.type === "LinearLayer" ? "d_in" : "d_model";
-  if (given !== wanted && given !== "D") {
+  if (wanted !== null && given !== wanted.value && given !== "D") {
+    const { key, value } = wanted;
     report(
       walk,
       [...path, key],
-      `expected ${key} ${given} (the width that ${source} gives), found ${wanted}; set ${key}: ${given} or change what comes before`,
+      `expected ${key} ${given} (the width that ${source} gives), found ${value}; set ${key}: ${given} or change what comes before`,
     );
   }
-  if (layer.type === "AttentionLayer" && input.length !== 3) {
-    report(walk, path, `expected an input [B, T, d_model] for attention, found ${formatShape(input)}`);
-  }
-  return [...input.slice(0, -1), layer.type === "LinearLayer" ? layer.dOut : wanted];
+  for (const issue of spec.demands?.(layer, input) ?? []) report(walk, [...path, ...issue.path], issue.message);
+  const entered = wanted === null ? input : [...input.slice(0, -1), wanted.value];
+  return spec.output?.(layer, entered) ?? entered;
 }
 
 function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
@@ -202,25 +195,8 @@ function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
   return logits;
 }
 
-/** Width a layer declares for its input; null when it takes any. */
-function inputWidth(layer: LayerConfig): number | null {
-  switch (layer.type) {
-    case "LinearLayer":
-      return layer.dIn;
-    case "DropoutLayer":
-      return null;
-    case "LayerNormLayer":
-    case "RMSNormLayer":
-    case "SwiGLULayer":
-    case "AttentionLayer":
-      return layer.dModel;
-    default:
-      return layer satisfies never;
-  }
-}
-
 function firstWidth(node: NodeConfig): number | null {
-  if (!("layers" in node)) return inputWidth(node);
+  if (!isTopology(node)) return layerSpec(node).width(node)?.value ?? null;
   for (const child of node.layers) {
     const width = firstWidth(child);
     if (width !== null) return width;

@@ -10,8 +10,11 @@ export {
   type ForwardContext,
   joinPath,
   type LayerCacheSlot,
+  type LayerStateSlot,
   Module,
   positionsOf,
+  type StatefulModule,
+  type StatePart,
 } from "./module.ts";
 export { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 export { buildLayer } from "./registry.ts";

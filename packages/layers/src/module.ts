@@ -11,6 +11,14 @@ export interface LayerCacheSlot {
   append(k: Tensor, v: Tensor): void;
 }
 
+/** A layer's memory of constant size between decoding steps, as seen while building a graph. */
+export interface LayerStateSlot {
+  /** What earlier tokens left, [B, ...shape] by part name; null at the start of a sequence. */
+  readonly past: ReadonlyMap<string, Tensor> | null;
+  /** Hands over what later tokens need, [B, ...shape] by part name: every part of the layer's `stateParts`. */
+  update(parts: ReadonlyMap<string, Tensor>): void;
+}
+
 /** What a forward pass is for. */
 export interface ForwardContext {
   /** Whether dropout acts; default false. */
@@ -19,6 +27,10 @@ export interface ForwardContext {
   readonly positions?: Tensor;
   /** The cache slot of the attention layer at a path; absent: no cache. */
   readonly cache?: (path: string, layer: CachedModule) => LayerCacheSlot;
+  /** The state slot of a recurrent layer at a path; absent: sequences start afresh and leave nothing behind. */
+  readonly state?: (path: string, layer: StatefulModule) => LayerStateSlot;
+  /** Takes a further term of the training loss, a scalar with its weight already in it (load balancing of experts). */
+  readonly onLoss?: (path: string, loss: Tensor) => void;
   /** Called with every module's output, and the input that led to it. */
   readonly onOutput?: (path: string, module: Module, output: Tensor, x: Tensor) => void;
 }
@@ -33,6 +45,17 @@ export interface CachePart {
 /** A module that keeps state between decoding steps. */
 export interface CachedModule extends Module {
   readonly cacheParts: readonly CachePart[];
+}
+
+/** One part of a recurrent layer's state: its name and shape per sequence. */
+export interface StatePart {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A module whose memory of the past does not grow with it (SSM, RNN, causal convolution). */
+export interface StatefulModule extends Module {
+  readonly stateParts: readonly StatePart[];
 }
 
 /** Base of layers, topologies and models. */
