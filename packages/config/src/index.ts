@@ -1,4 +1,6 @@
 /** @caramba/config: the words of an experiment. Schemas, manifests, lowering, shapes, plans and presets. */
+
+export type { Activation } from "./activation.ts";
 export {
   type AttentionGeometry,
   type AttentionLayerConfig,
@@ -72,8 +74,25 @@ export {
 export { type LayerConfig, type LayerInput, type LayerType, layerConfigSchema, layerSpec } from "./layer.ts";
 export type { LayerSpec } from "./layer-spec.ts";
 export { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
+export { type Conv1dLayerConfig, type Conv1dLayerInput, conv1dLayerConfig } from "./layers/conv1d.ts";
+export {
+  bothAxes,
+  type Conv2dLayerConfig,
+  type Conv2dLayerInput,
+  conv2dLayerConfig,
+  type Pair,
+} from "./layers/conv2d.ts";
+export { type DenseLayerConfig, type DenseLayerInput, denseLayerConfig } from "./layers/dense.ts";
 export { type DropoutLayerConfig, type DropoutLayerInput, dropoutLayerConfig } from "./layers/dropout.ts";
+export { type GLULayerConfig, type GLULayerInput, gluLayerConfig } from "./layers/glu.ts";
 export { type LinearLayerConfig, type LinearLayerInput, linearLayerConfig } from "./layers/linear.ts";
+export {
+  type LoRALinearLayerConfig,
+  type LoRALinearLayerInput,
+  loraLinearLayerConfig,
+  mergedLoraConfig,
+} from "./layers/lora.ts";
+export { type MoELayerConfig, type MoELayerInput, moeLayerConfig } from "./layers/moe.ts";
 export {
   type LayerNormLayerConfig,
   type LayerNormLayerInput,

@@ -6,8 +6,14 @@ import type { z } from "zod";
 import type { AttentionLayerConfig } from "./attention.ts";
 import type { LayerSpec } from "./layer-spec.ts";
 import { type AttentionLayerInput, attentionLayerSpec } from "./layers/attention.ts";
+import { type Conv1dLayerConfig, type Conv1dLayerInput, conv1dLayerSpec } from "./layers/conv1d.ts";
+import { type Conv2dLayerConfig, type Conv2dLayerInput, conv2dLayerSpec } from "./layers/conv2d.ts";
+import { type DenseLayerConfig, type DenseLayerInput, denseLayerSpec } from "./layers/dense.ts";
 import { type DropoutLayerConfig, type DropoutLayerInput, dropoutLayerSpec } from "./layers/dropout.ts";
+import { type GLULayerConfig, type GLULayerInput, gluLayerSpec } from "./layers/glu.ts";
 import { type LinearLayerConfig, type LinearLayerInput, linearLayerSpec } from "./layers/linear.ts";
+import { type LoRALinearLayerConfig, type LoRALinearLayerInput, loraLinearLayerSpec } from "./layers/lora.ts";
+import { type MoELayerConfig, type MoELayerInput, moeLayerSpec } from "./layers/moe.ts";
 import {
   type LayerNormLayerConfig,
   type LayerNormLayerInput,
@@ -25,6 +31,12 @@ export type LayerConfig =
   | RMSNormLayerConfig
   | DropoutLayerConfig
   | SwiGLULayerConfig
+  | GLULayerConfig
+  | DenseLayerConfig
+  | LoRALinearLayerConfig
+  | MoELayerConfig
+  | Conv1dLayerConfig
+  | Conv2dLayerConfig
   | AttentionLayerConfig;
 
 /** A layer inside a topology: `type` is what tells layers apart, so it is required here. */
@@ -34,6 +46,12 @@ export type LayerInput =
   | (RMSNormLayerInput & { type: "RMSNormLayer" })
   | (DropoutLayerInput & { type: "DropoutLayer" })
   | (SwiGLULayerInput & { type: "SwiGLULayer" })
+  | (GLULayerInput & { type: "GLULayer" })
+  | (DenseLayerInput & { type: "DenseLayer" })
+  | (LoRALinearLayerInput & { type: "LoRALinearLayer" })
+  | (MoELayerInput & { type: "MoELayer" })
+  | (Conv1dLayerInput & { type: "Conv1dLayer" })
+  | (Conv2dLayerInput & { type: "Conv2dLayer" })
   | (AttentionLayerInput & { type: "AttentionLayer" });
 
 /** The names a manifest may write as a layer's `type`. */
@@ -46,6 +64,12 @@ const layerSpecs: { readonly [T in LayerType]: LayerSpec<Extract<LayerConfig, { 
   RMSNormLayer: rmsNormLayerSpec,
   DropoutLayer: dropoutLayerSpec,
   SwiGLULayer: swigluLayerSpec,
+  GLULayer: gluLayerSpec,
+  DenseLayer: denseLayerSpec,
+  LoRALinearLayer: loraLinearLayerSpec,
+  MoELayer: moeLayerSpec,
+  Conv1dLayer: conv1dLayerSpec,
+  Conv2dLayer: conv2dLayerSpec,
   AttentionLayer: attentionLayerSpec,
 };
 

@@ -134,7 +134,7 @@ function repeatedContainer(node: NodeConfig): TopologyConfig | null {
 /** d_ff / d_model of the first feed-forward; 8/3 where there is none. */
 function feedForwardRatio(node: NodeConfig, dModel: number): number {
   const visit = (at: NodeConfig): number | null => {
-    if (!isTopology(at)) return at.type === "SwiGLULayer" ? at.dFf / dModel : null;
+    if (!isTopology(at)) return "dFf" in at ? at.dFf / dModel : null;
     for (const child of at.layers) {
       const found = visit(child);
       if (found !== null) return found;
