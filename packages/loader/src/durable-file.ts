@@ -100,7 +100,8 @@ function fileWriter(handle: WritableHandle, orRefuse: <T>(step: Promise<T>) => P
   };
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** Flushes the names of a folder to the disk. */
+export async function syncFolder(folder: string): Promise<void> {
   // Windows has no way to flush a folder.
   if (process.platform === "win32") return;
   const handle = await open(folder, "r");
@@ -112,11 +113,10 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 // .{file}.{machine}-{pid}-{start}-{random}.tmp
-const temporaryPattern = /^\.(.+)\.([0-9a-f]{8})-([0-9]+)-([0-9a-f]{8})-[0-9a-f]{12}\.tmp$/;
+const temporaryPattern = /^\..+\.([0-9a-f]{8}-[0-9]+-[0-9a-f]{8})-[0-9a-f]{12}\.tmp$/;
 
 function temporaryName(path: string): string {
-  const owner = `${machine()}-${process.pid}-${processStart(process.pid) ?? "00000000"}`;
-  return join(dirname(path), `.${basename(path)}.${owner}-${randomBytes(6).toString("hex")}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${thisProcess()}-${randomBytes(6).toString("hex")}.tmp`);
 }
 
 /** Removes temporary files for any target in the folder of `path` whose writers are certainly gone. */
@@ -126,13 +126,23 @@ async function removeStaleTemporaries(path: string): Promise<void> {
     throw writeError(path, cause);
   });
   for (const name of names) {
-    const [, , host, pid, start] = temporaryPattern.exec(name) ?? [];
-    if (host === undefined || pid === undefined || start === undefined) continue;
+    const [, owner] = temporaryPattern.exec(name) ?? [];
+    if (owner === undefined) continue;
     const file = join(folder, name);
-    const gone = host === machine() ? isGone(Number(pid), start) : await isOld(file);
     // Another process may be cleaning up too.
-    if (gone) await unlink(file).catch(() => {});
+    if (await ownerIsGone(owner, file)) await unlink(file).catch(() => {});
   }
+}
+
+/** This process, as part of a file's name: letters, digits and dashes. */
+export function thisProcess(): string {
+  return `${machine()}-${process.pid}-${processStart(process.pid) ?? "00000000"}`;
+}
+
+/** Whether the process that gave a file `owner` (of `thisProcess`) in its name is certainly gone. */
+export async function ownerIsGone(owner: string, file: string): Promise<boolean> {
+  const [host, pid, start = ""] = owner.split("-");
+  return host === machine() ? isGone(Number(pid), start) : isOld(file);
 }
 
 function isGone(pid: number, start: string): boolean {
@@ -184,7 +194,8 @@ function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }
 
-function writeError(path: string, cause: unknown): CarambaError {
+/** An error of the operating system while writing, with its remedy; a CarambaError passes through. */
+export function writeError(path: string, cause: unknown): CarambaError {
   if (cause instanceof CarambaError) return cause;
   const code = systemCode(cause);
   switch (code) {

@@ -24,6 +24,9 @@ export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.
 export { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
 export { type ExportDType, type HfLlama, openHfLlama, writeHfLlama } from "./hf-llama.ts";
 export { llamaTensors, type TensorPair } from "./hf-names.ts";
+export { fetchModel, type HubModel } from "./hub.ts";
+export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
+export { type HubEvent, type HubOptions, type HubSettings, hubSettings } from "./hub-settings.ts";
 export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 export {
   f32ToBf16,

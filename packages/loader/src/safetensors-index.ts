@@ -5,7 +5,13 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { CarambaError } from "@caramba/tensor";
 import { readTextFile, systemCode } from "./random-access.ts";
-import { missingTensor, SafetensorsFile, type TensorData, type TensorSource } from "./safetensors-file.ts";
+import {
+  type MatrixLayout,
+  missingTensor,
+  SafetensorsFile,
+  type TensorData,
+  type TensorSource,
+} from "./safetensors-file.ts";
 import { maxHeaderBytes, quote, type TensorInfo } from "./safetensors-header.ts";
 import { JsonError, JsonReader } from "./strict-json.ts";
 
@@ -60,8 +66,8 @@ export class ShardedSafetensors implements TensorSource {
     return this.#file(name).read(name);
   }
 
-  async readFloat32(name: string): Promise<Float32Array> {
-    return this.#file(name).readFloat32(name);
+  async readFloat32(name: string, layout?: MatrixLayout): Promise<Float32Array> {
+    return this.#file(name).readFloat32(name, layout);
   }
 
   async close(): Promise<void> {
@@ -72,6 +78,19 @@ export class ShardedSafetensors implements TensorSource {
     const file = this.#owner.get(name);
     if (!file) throw missingTensor(this.path, name, this.names);
     return file;
+  }
+}
+
+/** The files that an index names, each once, sorted. @throws CarambaError as `ShardedSafetensors.open`. */
+export async function readShardNames(path: string): Promise<string[]> {
+  const names = [...new Set(parseIndex(await readTextFile(path, maxHeaderBytes), path).values())].sort();
+  for (const name of names) demandPlainName(path, name);
+  return names;
+}
+
+function demandPlainName(index: string, shard: string): void {
+  if (shard === "" || shard === "." || shard === ".." || /[/\\\0]/.test(shard)) {
+    throw badIndex(index, `names the shard ${quote(shard)}: a shard must be a plain file name in the same folder`);
   }
 }
 
@@ -103,9 +122,7 @@ function parseIndex(text: string, path: string): Map<string, string> {
 }
 
 async function resolveShard(index: string, shard: string): Promise<string> {
-  if (shard === "" || shard === "." || shard === ".." || /[/\\\0]/.test(shard)) {
-    throw badIndex(index, `names the shard ${quote(shard)}: a shard must be a plain file name in the same folder`);
-  }
+  demandPlainName(index, shard);
   const path = join(dirname(index), shard);
   let real: string;
   let folder: string;
@@ -123,12 +140,16 @@ async function resolveShard(index: string, shard: string): Promise<string> {
   return path;
 }
 
-// The Hub's cache keeps files in models--org--name/blobs and links to them from models--org--name/snapshots/revision.
+// The Hub's cache keeps files in models--org--name/blobs and links to them from models--org--name/snapshots/revision
+// and the folders below.
 function hubBlobs(folder: string): string[] {
-  const snapshots = dirname(folder);
-  const repository = dirname(snapshots);
-  const isCache = basename(snapshots) === "snapshots" && basename(repository).startsWith("models--");
-  return isCache ? [join(repository, "blobs")] : [];
+  for (let below = folder; dirname(below) !== below; below = dirname(below)) {
+    const snapshots = dirname(below);
+    const repository = dirname(snapshots);
+    if (basename(snapshots) === "snapshots" && basename(repository).startsWith("models--"))
+      return [join(repository, "blobs")];
+  }
+  return [];
 }
 
 function isInside(path: string, folder: string): boolean {
