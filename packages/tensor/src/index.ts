@@ -14,6 +14,7 @@ export { gelu, silu, swiglu } from "./composites/activation.ts";
 export { type AdamwInputs, type AdamwOptions, adamw } from "./composites/adamw.ts";
 export { after } from "./composites/after.ts";
 export { type AttentionOptions, attention, cachedAttention, toCacheRows } from "./composites/attention.ts";
+export { type Conv2dOptions, conv2d, depthwiseConv } from "./composites/conv.ts";
 export { crossEntropy } from "./composites/cross-entropy.ts";
 export { layerNorm, rmsNorm } from "./composites/norm.ts";
 export { rope } from "./composites/rope.ts";

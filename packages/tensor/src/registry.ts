@@ -3,6 +3,7 @@ import { activationOps } from "./composites/activation.ts";
 import { adamwOps } from "./composites/adamw.ts";
 import { orderOps } from "./composites/after.ts";
 import { attentionOps } from "./composites/attention.ts";
+import { convOps } from "./composites/conv.ts";
 import { crossEntropyOps } from "./composites/cross-entropy.ts";
 import { normOps } from "./composites/norm.ts";
 import { ropeOps } from "./composites/rope.ts";
@@ -24,6 +25,7 @@ export const composites: readonly OpDef[] = [
   ...activationOps,
   ...ropeOps,
   ...attentionOps,
+  ...convOps,
   ...crossEntropyOps,
   ...adamwOps,
   ...orderOps,

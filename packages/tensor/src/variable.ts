@@ -17,6 +17,8 @@ export interface VariableOptions {
   readonly init?: Initializer;
   /** Whether training changes it; default true. */
   readonly trainable?: boolean;
+  /** Whether weight decay acts on it; default: on matrices, not on vectors. */
+  readonly decays?: boolean;
 }
 
 /** A named, mutable value that graphs read as a leaf. */
@@ -26,6 +28,8 @@ export class Variable {
   readonly shape: readonly number[];
   readonly dtype: DType;
   trainable: boolean;
+  /** Whether weight decay acts on it. */
+  readonly decays: boolean;
   /** Key of the initial values; a model sets it before they are first needed. Default 0. */
   seed = 0;
   /** The leaf that stands for this value in graphs. */
@@ -40,6 +44,7 @@ export class Variable {
     this.shape = [...shape];
     this.dtype = options.dtype ?? "float32";
     this.trainable = options.trainable ?? true;
+    this.decays = options.decays ?? shape.length > 1;
     this.#init =
       options.init ??
       ((s) =>

@@ -2,7 +2,7 @@
 //   AdamW  Loshchilov and Hutter, 2019 (composite in @caramba/tensor)
 //   Lion   Chen et al., "Symbolic discovery of optimization algorithms", 2023
 //   SGD    without momentum
-// Matrices decay, vectors (norms, biases, gates) do not.
+// Matrices decay, vectors (norms, biases, gates) do not, unless their variable says otherwise.
 import type { TrainConfig } from "@caramba/config";
 import { adamw, add, type Feed, greater, input, less, mul, sub, type Tensor, Variable, where } from "@caramba/tensor";
 
@@ -38,7 +38,7 @@ export class Optimizer {
     return [...this.#parameters].flatMap(([name, parameter], i) => {
       const g = grads[i] as Tensor;
       const p = parameter.tensor;
-      const decay = parameter.shape.length > 1 ? weightDecay : 0;
+      const decay = parameter.decays ? weightDecay : 0;
       const m = this.m.get(name);
       const v = this.v.get(name);
       if (optimizer === "adamw" && m && v) {

@@ -57,6 +57,21 @@ const rope: Emit = (e, t) => {
   return e.contrib("RotaryEmbedding", [e.value(x), e.ints([0]), e.value(cos), e.value(sin)]);
 };
 
+const conv2d: Emit = (e, t) => {
+  const { stride, padding, dilation, groups } = t.attrs as {
+    stride: readonly [number, number];
+    padding: readonly [number, number];
+    dilation: readonly [number, number];
+    groups: number;
+  };
+  return e.node("Conv", e.values(t), {
+    strides: stride,
+    pads: [...padding, ...padding],
+    dilations: dilation,
+    group: groups,
+  });
+};
+
 /** x, but only once the trigger is there: plus the sum of none of its elements. */
 const after: Emit = (e, t) => {
   const [x, trigger] = t.inputs as [Tensor, Tensor];
@@ -73,6 +88,7 @@ export const kernels: Readonly<Record<string, Emit>> = {
   rmsNorm,
   layerNorm,
   rope,
+  conv2d,
   after,
   // x sigmoid(alpha x): SiLU in one pass.
   silu: (e, t) => e.elementwise(t, t.inputs, (names) => e.contrib("QuickGelu", names, { alpha: { float: 1 } })),
