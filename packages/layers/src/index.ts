@@ -1,8 +1,13 @@
 // Public entry of @caramba/layers.
 export { AttentionLayer } from "./attention.ts";
+export { Conv1dLayer } from "./conv1d.ts";
+export { Conv2dLayer } from "./conv2d.ts";
+export { DenseLayer } from "./dense.ts";
 export { DropoutLayer } from "./dropout.ts";
+export { GLULayer } from "./glu.ts";
 export { linearInit, normalInit, onesInit } from "./init.ts";
 export { LinearLayer } from "./linear.ts";
+export { LoRALinearLayer } from "./lora.ts";
 export {
   type CachedModule,
   type CachePart,
@@ -16,6 +21,7 @@ export {
   type StatefulModule,
   type StatePart,
 } from "./module.ts";
+export { MoELayer } from "./moe.ts";
 export { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 export { buildLayer } from "./registry.ts";
 export { inverseFrequencies, RoPE, ropeTables } from "./rope.ts";

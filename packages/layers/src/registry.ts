@@ -1,9 +1,15 @@
 // Type name -> class. Adding a layer is one file and one line here.
 import type { LayerConfig } from "@caramba/config";
 import { AttentionLayer } from "./attention.ts";
+import { Conv1dLayer } from "./conv1d.ts";
+import { Conv2dLayer } from "./conv2d.ts";
+import { DenseLayer } from "./dense.ts";
 import { DropoutLayer } from "./dropout.ts";
+import { GLULayer } from "./glu.ts";
 import { LinearLayer } from "./linear.ts";
+import { LoRALinearLayer } from "./lora.ts";
 import type { Module } from "./module.ts";
+import { MoELayer } from "./moe.ts";
 import { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 import { SwiGLULayer } from "./swiglu.ts";
 
@@ -12,12 +18,24 @@ export function buildLayer(config: LayerConfig): Module {
   switch (config.type) {
     case "AttentionLayer":
       return new AttentionLayer(config);
+    case "Conv1dLayer":
+      return new Conv1dLayer(config);
+    case "Conv2dLayer":
+      return new Conv2dLayer(config);
+    case "DenseLayer":
+      return new DenseLayer(config);
     case "DropoutLayer":
       return new DropoutLayer(config);
+    case "GLULayer":
+      return new GLULayer(config);
     case "LayerNormLayer":
       return new LayerNormLayer(config);
     case "LinearLayer":
       return new LinearLayer(config);
+    case "LoRALinearLayer":
+      return new LoRALinearLayer(config);
+    case "MoELayer":
+      return new MoELayer(config);
     case "RMSNormLayer":
       return new RMSNormLayer(config);
     case "SwiGLULayer":
