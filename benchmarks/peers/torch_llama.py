@@ -218,7 +218,8 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main():
+def serve(kinds):
+    """Answers the harness until it hangs up; `kinds` are the classes by kind of case."""
     before = peak_mb()
     work = None
     grad = True
@@ -237,10 +238,10 @@ def main():
                 grad = case["kind"] == "train"
                 begin = time.perf_counter()
                 with torch.inference_mode(not grad):
-                    kind = dict(train=Train, prefill=Prefill, decode=Decode)[case["kind"]]
-                    work = kind(case, request.get("compiled", False))
+                    work = kinds[case["kind"]](case, request.get("compiled", False))
                     first, check = work.run()
                 answer = dict(setupMs=(time.perf_counter() - begin) * 1e3, firstMs=first, check=check)
+                answer["parts"] = getattr(work, "parts", {})
             elif request["op"] == "run":
                 with torch.inference_mode(not grad):
                     runs = [work.run() for _ in range(request["n"])]
@@ -263,4 +264,4 @@ def main():
 
 if __name__ == "__main__":
     os.environ.setdefault("TORCHINDUCTOR_FX_GRAPH_CACHE", "1")
-    main()
+    serve(dict(train=Train, prefill=Prefill, decode=Decode))

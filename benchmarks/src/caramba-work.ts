@@ -1,4 +1,5 @@
 // Caramba's side of each case, through the public packages alone: a training step, a prefill, a decoded token.
+import { openModel } from "@caramba/experiment";
 import { Decoder } from "@caramba/infer";
 import { buildModel, type Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
@@ -98,11 +99,24 @@ async function trainWork(c: Case, backend: Backend): Promise<Work> {
   };
 }
 
+/** The model of a case on the backend, and how long reading it took. */
+async function modelOf(c: Case, backend: Backend): Promise<readonly [Model, Readonly<Record<string, number>>]> {
+  const { checkpoint } = c;
+  if (checkpoint === undefined) return [fixedLlama(c), {}];
+  const [{ model }, loadMs] = await timed(async () => {
+    const opened = await openModel(checkpoint, null);
+    for (const variable of opened.model.variables().values()) await variable.bufferOn(backend);
+    return opened;
+  });
+  return [model, { loadMs }];
+}
+
 async function prefillWork(c: Case, backend: Backend): Promise<Work> {
-  const decoder = await Decoder.open(fixedLlama(c), { backend, storage: "fp32", maxSeqLen: c.length });
+  const [model, parts] = await modelOf(c, backend);
+  const decoder = await Decoder.open(model, { backend, storage: "fp32", maxSeqLen: c.length });
   const tokens = fixedTokens(0, 1, c.length, c.vocab);
   return {
-    parts: {},
+    parts,
     run: async () => {
       decoder.reset();
       const [logits, ms] = await timed(() => decoder.feed(tokens));
@@ -113,13 +127,14 @@ async function prefillWork(c: Case, backend: Backend): Promise<Work> {
 
 async function decodeWork(c: Case, backend: Backend): Promise<Work> {
   const maxSeqLen = c.length + c.decodeSteps;
-  const decoder = await Decoder.open(fixedLlama(c), { backend, storage: "fp32", maxSeqLen });
+  const [model, parts] = await modelOf(c, backend);
+  const decoder = await Decoder.open(model, { backend, storage: "fp32", maxSeqLen });
   // The static cache of a peer is allocated at its full length, so this one is too.
   decoder.cache.reserve(maxSeqLen);
   await decoder.feed(fixedTokens(0, 1, c.length, c.vocab));
   let offset = 0;
   return {
-    parts: {},
+    parts,
     run: async () => {
       if (offset >= c.decodeSteps) {
         decoder.rollback(offset);

@@ -20,6 +20,8 @@ export interface Case extends ModelSize {
   readonly length: number;
   /** Decoded tokens before the cache is rewound to `length`. */
   readonly decodeSteps: number;
+  /** A Hugging Face folder to load instead of making up weights. */
+  readonly checkpoint?: string;
 }
 
 const small: ModelSize = { dModel: 128, nLayers: 4, nHeads: 4, nKvHeads: 4, dFf: 352, vocab: 512 };

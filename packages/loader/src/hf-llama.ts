@@ -7,7 +7,8 @@ import { CarambaError, f32ToF16 } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
 import { makeFolder, writeTextDurably } from "./durable-file.ts";
 import { carambaToHfLlama, hfLlamaToCaramba } from "./hf-config.ts";
-import { llamaTensors, type TensorPair, transposeMatrix } from "./hf-names.ts";
+import { llamaTensors, type TensorPair } from "./hf-names.ts";
+import { transposeMatrix } from "./matrix.ts";
 import { readTextFile } from "./random-access.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { missingTensor, type TensorSource } from "./safetensors-file.ts";
@@ -52,9 +53,7 @@ export async function openHfLlama(folder: string): Promise<HfLlama> {
       async read(path) {
         const pair = pairs.get(path);
         if (!pair) throw missingTensor(folder, path, [...pairs.keys()]);
-        const data = await source.readFloat32(pair.theirs);
-        const [rows = 1, columns = 1] = source.info(pair.theirs).shape;
-        return pair.transposed ? transposeMatrix(data, rows, columns) : data;
+        return source.readFloat32(pair.theirs, pair.transposed ? "transposed" : "stored");
       },
       close: () => source.close(),
     };

@@ -131,23 +131,6 @@ export function llamaTensors(model: ModelConfig, prefix = "model."): TensorPair[
   ];
 }
 
-/** The transpose of a row-major matrix. */
-export function transposeMatrix(data: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(data.length);
-  // Tiles keep both sides within the processor's cache.
-  const tile = 32;
-  for (let r0 = 0; r0 < rows; r0 += tile) {
-    for (let c0 = 0; c0 < columns; c0 += tile) {
-      const r1 = Math.min(rows, r0 + tile);
-      const c1 = Math.min(columns, c0 + tile);
-      for (let r = r0; r < r1; r++) {
-        for (let c = c0; c < c1; c++) result[c * rows + r] = data[r * columns + c] as number;
-      }
-    }
-  }
-  return result;
-}
-
 interface Placed<T extends NodeConfig = NodeConfig> {
   readonly path: string;
   readonly node: T;

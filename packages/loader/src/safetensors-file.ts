@@ -2,6 +2,7 @@
 import { endianness } from "node:os";
 import { CarambaError } from "@caramba/tensor";
 import { checksum, checksumText } from "./checksum.ts";
+import { turnRows } from "./matrix.ts";
 import { openFile, type RandomAccess } from "./random-access.ts";
 import { isFloatDType, type SafetensorsDType, type TensorArray, toFloat32, viewAs } from "./safetensors-dtype.ts";
 import { badSafetensors, quote, readHeader, type SafetensorsHeader, type TensorInfo } from "./safetensors-header.ts";
@@ -12,6 +13,9 @@ export interface TensorData {
   readonly shape: readonly number[];
   readonly data: TensorArray;
 }
+
+/** Which way round a matrix is read. */
+export type MatrixLayout = "stored" | "transposed";
 
 /** Named tensors that are read when asked for: one file, or the shards of a model. */
 export interface TensorSource {
@@ -25,8 +29,11 @@ export interface TensorSource {
   info(name: string): TensorInfo;
   /** Reads one tensor. @throws CarambaError `missing-tensor`, `bad-safetensors`, `truncated-file`, `out-of-memory`. */
   read(name: string): Promise<TensorData>;
-  /** Reads one tensor of a float dtype as float32 (F64 is rounded to nearest, the others are exact). */
-  readFloat32(name: string): Promise<Float32Array>;
+  /**
+   * Reads one tensor of a float dtype as float32 (F64 is rounded to nearest, the others are exact), as it is stored
+   * (the default) or, a matrix, transposed.
+   */
+  readFloat32(name: string, layout?: MatrixLayout): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -86,7 +93,7 @@ export class SafetensorsFile implements TensorSource {
     return { dtype, shape, data: viewAs(dtype, bytes.buffer) };
   }
 
-  async readFloat32(name: string): Promise<Float32Array> {
+  async readFloat32(name: string, layout: MatrixLayout = "stored"): Promise<Float32Array> {
     const { dtype, shape, offset, byteLength, crc32: stated } = this.info(name);
     if (!isFloatDType(dtype)) {
       throw new CarambaError(`${this.path}: tensor ${quote(name)} is ${dtype}, where real numbers are needed`, {
@@ -94,17 +101,29 @@ export class SafetensorsFile implements TensorSource {
         remedy: "Check that the file holds the weights that are meant.",
       });
     }
-    if (dtype === "F32") return (await this.read(name)).data as Float32Array;
+    const [rows = 1, columns = 1] = shape;
+    const turned = layout === "transposed" && byteLength > 0;
+    if (turned && shape.length !== 2) {
+      throw new CarambaError(`${this.path}: tensor ${quote(name)} [${shape.join(", ")}] is no matrix`, {
+        code: "wrong-shape",
+        remedy: "Check that the file holds the weights that are meant.",
+      });
+    }
+    if (dtype === "F32" && !turned) return (await this.read(name)).data as Float32Array;
     const count = byteLength === 0 ? 0 : shape.reduce((a, b) => a * b, 1);
     const result = this.#allocate(name, 4 * count, () => new Float32Array(count));
     const size = byteLength / (count || 1);
-    const chunk = new Uint8Array(Math.min(chunkBytes, byteLength));
+    // Whole rows at a time, so that a piece can be turned.
+    const row = turned ? columns * size : size;
+    const chunk = new Uint8Array(Math.min(Math.max(1, Math.floor(chunkBytes / row)) * row, byteLength));
     let found = 0;
     for (let done = 0; done < byteLength; done += chunk.length) {
       const part = chunk.subarray(0, Math.min(chunk.length, byteLength - done));
       await this.#source.read(offset + done, part);
       found = checksum(part, found);
-      toFloat32(viewAs(dtype, chunk.buffer, 0, part.length / size), dtype, result, done / size);
+      const data = viewAs(dtype, chunk.buffer, 0, part.length / size);
+      if (turned) turnRows(data, dtype, result, { rows, columns, at: done / row });
+      else toFloat32(data, dtype, result, done / size);
     }
     if (stated !== undefined) this.#verify(name, found, stated);
     return result;
