@@ -6,7 +6,14 @@ export { Optimizer } from "./optimizer.ts";
 export { loadModelTensors, type Progress, type Restored, RunStore, type RunStoreOptions } from "./persistence.ts";
 export { runTraining } from "./run.ts";
 export { type BlockwiseOutcome, runBlockwise, type TeacherCacheStats } from "./run-blockwise.ts";
-export { type RunContext, type RunOutcome, runLanguage, type Validation, validate } from "./run-language.ts";
+export {
+  checkpointedSegments,
+  type RunContext,
+  type RunOutcome,
+  runLanguage,
+  type Validation,
+  validate,
+} from "./run-language.ts";
 export { learningRateFactor, type ScheduleOptions } from "./schedule.ts";
 export { performSurgery, type SurgeryOptions, type SurgeryReport } from "./surgery.ts";
 export { teacherConfig } from "./teacher-config.ts";

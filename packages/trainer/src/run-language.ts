@@ -5,7 +5,7 @@ import type { TokenBatches } from "@caramba/data";
 import type { WindowScorer } from "@caramba/eval";
 import { restore } from "@caramba/loader";
 import type { Model } from "@caramba/model";
-import { type Backend, CarambaError } from "@caramba/tensor";
+import { type Backend, CarambaError, type SegmentOf } from "@caramba/tensor";
 import { breathe, type TrainListener } from "./events.ts";
 import { languageLoss } from "./loss.ts";
 import type { RunStore } from "./persistence.ts";
@@ -53,7 +53,11 @@ export async function validate({ scorer, tokens, targets }: Validation): Promise
   return sums.reduce((a, b) => a + b, 0) / tokens.length;
 }
 
-/** Whether blocks are recomputed: asked for, and what enters a block is as large as the threshold. */
+/** What is recomputed in the backward pass: blocks, where that is asked for and their input reaches the threshold. */
+export function checkpointedSegments(model: Model, train: TrainConfig): SegmentOf | null {
+  return checkpointsActivations(model, train) ? blockOf : null;
+}
+
 function checkpointsActivations(model: Model, train: TrainConfig): boolean {
   if (!train.activationCheckpointing) return false;
   const width = model.config.embedder.type === "token" ? model.config.embedder.dModel : 0;
@@ -82,6 +86,7 @@ export async function runLanguage(context: RunContext): Promise<RunOutcome> {
     kdTemperature: train.kdTemperature,
     teacher,
   });
+  const segmentOf = checkpointedSegments(model, train);
   const step = await TrainStep.compile({
     backend,
     loss,
@@ -89,7 +94,7 @@ export async function runLanguage(context: RunContext): Promise<RunOutcome> {
     parameters: model.trainable(),
     settings: train,
     clipNorm: train.gradClipNorm,
-    ...(checkpointsActivations(model, train) ? { segmentOf: blockOf } : {}),
+    ...(segmentOf ? { segmentOf } : {}),
   });
   if (restored?.optimizer) {
     restore(step.optimizer.m, restored.optimizer.m, restored.path);

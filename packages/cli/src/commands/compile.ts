@@ -1,7 +1,7 @@
 // caramba compile: everything up to validation, and the plan as text or JSON with what the models cost.
 import { totalmem } from "node:os";
 import { describePlan, resolvedManifest, selectTarget } from "@caramba/config";
-import { describeCosts, formatBytes, largestNeed, targetCosts } from "./costs.ts";
+import { describeCosts, formatBytes, largestNeed } from "./costs-text.ts";
 import { type ManifestChanges, openManifest } from "./open-manifest.ts";
 
 /** Options of `caramba compile`. */
@@ -35,7 +35,9 @@ export async function compile(name: string, options: CompileOptions): Promise<nu
     print(`${path}: ok, ${names === "" ? "no targets" : `targets ${names}`}`);
     return 0;
   }
-  const costs = targets.map(targetCosts);
+  // Models and graphs are loaded only to be counted.
+  const { targetCosts } = await import("./costs.ts");
+  const costs = await Promise.all(targets.map(targetCosts));
   const machine = options.machineBytes ?? totalmem();
   const warnings = costs.flatMap((cost) => {
     const { bytes, what } = largestNeed(cost);
