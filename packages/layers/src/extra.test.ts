@@ -1,0 +1,82 @@
+// Layers beyond attention against PyTorch and Transformers (fixtures/layers/generate_extra.py): outputs, gradients of the
+// input and of every weight, on the reference backend and on ONNX Runtime.
+import { readFileSync } from "node:fs";
+import { type LayerConfig, layerSpec } from "@caramba/config";
+import { add, type Backend, compile, grad, input, mul, openBackend, sum, type Tensor } from "@caramba/tensor";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildLayer } from "./registry.ts";
+
+interface Numbers {
+  readonly shape: number[];
+  readonly data: number[];
+}
+
+interface Case {
+  readonly name: string;
+  readonly config: Record<string, unknown> & { type: LayerConfig["type"] };
+  readonly x: Numbers;
+  readonly weights: Record<string, Numbers>;
+  readonly y: Numbers;
+  readonly seed: Numbers;
+  readonly balance: number | null;
+  readonly gradX: Numbers;
+  readonly gradWeights: Record<string, Numbers>;
+}
+
+const fixture = new URL("../../../fixtures/layers/extra.json", import.meta.url);
+const { cases } = JSON.parse(readFileSync(fixture, "utf8")) as { cases: Case[] };
+
+function expectClose(what: string, found: ArrayLike<number> | undefined, expected: ArrayLike<number>): void {
+  expect(found?.length, what).toBe(expected.length);
+  const scale = Math.max(1, ...Array.from(expected, Math.abs));
+  for (let i = 0; i < expected.length; i++) {
+    const [a, b] = [found?.[i] as number, expected[i] as number];
+    if (!(Math.abs(a - b) <= 1e-5 * scale)) expect.fail(`${what} at ${i}: found ${a}, expected ${b}`);
+  }
+}
+
+describe.each(["reference", "onnx:cpu"])("on %s", (device) => {
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await openBackend(device, { threads: 1 });
+  });
+  afterAll(() => backend.close());
+
+  it.each(cases)("$name", async ({ config, x, weights, y, seed, balance, gradX, gradWeights }) => {
+    const layer = buildLayer(config as unknown as LayerConfig).adopt();
+    const variables = layer.variables();
+    expect([...variables.keys()].sort()).toEqual(Object.keys(weights).sort());
+    for (const [name, variable] of variables) {
+      expect(variable.shape, name).toEqual(weights[name]?.shape);
+      variable.write(Float32Array.from(weights[name]?.data ?? []));
+    }
+    const given = input("x", x.shape);
+    const terms: Tensor[] = [];
+    const output = layer.forward(given, { training: true, onLoss: (_, term) => terms.push(term) });
+    expect(terms).toHaveLength(balance === null ? 0 : 1);
+    const loss = terms.reduce((a, b) => add(a, b), sum(mul(output, input("seed", seed.shape))));
+    const grads = grad(loss, [given, ...[...variables.values()].map((v) => v.tensor)]);
+    const names = ["x", ...variables.keys()];
+    const outputs = Object.fromEntries(grads.map((g, i) => [`d ${names[i]}`, g]));
+    const [term] = terms;
+    const feeds = { x: Float32Array.from(x.data), seed: Float32Array.from(seed.data) };
+    const program = await compile({ outputs: { y: output, ...(term ? { term } : {}), ...outputs } }, { backend });
+    const found = await program.read(feeds);
+    expectClose("y", found["y"], y.data);
+    if (balance !== null) expectClose("load balancing", found["term"], [0.5 * balance]);
+    expectClose("d x", found["d x"], gradX.data);
+    for (const name of variables.keys()) expectClose(`d ${name}`, found[`d ${name}`], gradWeights[name]?.data ?? []);
+    program.dispose();
+    // Without gradients other kernels may run.
+    const forward = await compile({ outputs: { y: layer.forward(given) } }, { backend });
+    expectClose("y alone", (await forward.read({ x: feeds.x }))["y"], y.data);
+    forward.dispose();
+  });
+});
+
+it.each(cases)("$name: the config's count is that of the trainable weights", ({ config }) => {
+  const layer = buildLayer(config as unknown as LayerConfig) as ReturnType<typeof buildLayer> & { config: LayerConfig };
+  const trainable = [...layer.variables().values()].filter((variable) => variable.trainable);
+  const count = trainable.reduce((total, variable) => total + variable.size, 0);
+  expect(layerSpec(layer.config).parameters(layer.config)).toBe(count);
+});
