@@ -18,6 +18,7 @@ export class ByteTokenizer implements Tokenizer {
   readonly hash: string = createHash("sha256").update("caramba byte tokenizer 1").digest("hex");
   readonly vocabSize: number = TOKENS.length;
   readonly eosId: number = EOS;
+  readonly special: ReadonlyMap<string, number> = new Map([[EOS_NAME, EOS]]);
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {
     if (options.special === false) return Int32Array.from(new TextEncoder().encode(text));

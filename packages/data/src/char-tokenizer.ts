@@ -12,6 +12,7 @@ export class CharTokenizer implements Tokenizer {
   readonly hash: string;
   readonly vocabSize: number;
   readonly eosId: undefined = undefined;
+  readonly special: ReadonlyMap<string, number> = new Map();
   readonly #characters: readonly string[];
   readonly #ids: ReadonlyMap<string, number>;
 

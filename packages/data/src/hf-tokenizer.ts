@@ -1,4 +1,4 @@
-// Any other tokenizer.json (Llama, GPT-2, SentencePiece-like ...) through the Hugging Face library.
+// A tokenizer.json whose model is not BPE (WordPiece, Unigram: BERT, T5 ...) through the Hugging Face library.
 import { createHash } from "node:crypto";
 import { CarambaError } from "@caramba/tensor";
 import { Tokenizer as HfLibrary } from "@huggingface/tokenizers";
@@ -6,12 +6,13 @@ import { unknownId } from "./token-bytes.ts";
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord } from "./tokenizer-json.ts";
 
-/** Adapter to @huggingface/tokenizers. Encodes without the begin-of-text token that some models add. */
+/** Adapter to @huggingface/tokenizers. */
 export class HfTokenizer implements Tokenizer {
   readonly name: string;
   readonly hash: string;
   readonly vocabSize: number;
   readonly eosId: number | undefined;
+  readonly special: ReadonlyMap<string, number>;
   readonly #library: HfLibrary;
   readonly #special: readonly string[];
 
@@ -33,6 +34,7 @@ export class HfTokenizer implements Tokenizer {
     this.hash = createHash("sha256").update(text).update(JSON.stringify(config)).digest("hex");
     const added = [...this.#library.get_added_tokens_decoder()];
     this.vocabSize = Math.max(-1, ...added.map(([id]) => id), maxId(this.#library.get_vocab(true))) + 1;
+    this.special = new Map(added.filter(([, token]) => token.special).map(([id, token]) => [token.content, id]));
     this.#special = added.filter(([, token]) => token.special).map(([, token]) => token.content);
     const named = isRecord(config["eos_token"]) ? config["eos_token"]["content"] : config["eos_token"];
     const eos = typeof named === "string" ? named : endOfText(added.map(([, token]) => token.content));
@@ -51,7 +53,7 @@ export class HfTokenizer implements Tokenizer {
       );
     }
     // A character that is in no token comes as undefined where the model has no unknown-token.
-    const { ids } = this.#library.encode(text, { add_special_tokens: false });
+    const { ids } = this.#library.encode(text, { add_special_tokens: options.addSpecial ?? false });
     return Int32Array.from(ids as readonly (number | undefined)[], (id) => {
       if (id !== undefined) return id;
       throw new CarambaError(`${this.name} has no token for a character of the text`, { code: "unknown-character" });

@@ -7,9 +7,10 @@ import { BpeTokenizer } from "./bpe-tokenizer.ts";
 import { ByteTokenizer } from "./byte-tokenizer.ts";
 import { CharTokenizer } from "./char-tokenizer.ts";
 import { fileError } from "./durable-file.ts";
+import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { isRecord, parseBpeJson } from "./tokenizer-json.ts";
+import { endOfText, isRecord, parseBpeJson } from "./tokenizer-json.ts";
 
 // The largest known tokenizer.json files have about 35 MB.
 const MAX_FILE_BYTES = 128 << 20;
@@ -34,7 +35,20 @@ export async function loadTokenizer(spec: string): Promise<Tokenizer> {
   const configPath = join(dirname(path), "tokenizer_config.json");
   const config = existsSync(configPath) ? parseJson(await readText(configPath), configPath) : {};
   if (!isRecord(config)) throw notTokenizer(configPath, "it is not a JSON object");
-  return new HfTokenizer(json, text, config, path);
+  if (!isBpe(json["model"])) return new HfTokenizer(json, text, config, path);
+  const named = isRecord(config["eos_token"]) ? config["eos_token"]["content"] : config["eos_token"];
+  try {
+    return new PipelineTokenizer(json, text, (names) => (typeof named === "string" ? named : endOfText(names)), path);
+  } catch (error) {
+    if (!(error instanceof CarambaError) || error.message.startsWith(path)) throw error;
+    const { code, remedy } = error;
+    throw new CarambaError(`${path}: ${error.message}`, { code, ...(remedy ? { remedy } : {}), cause: error });
+  }
+}
+
+/** BPE by name, or in old files, which do not name it, by its merges. */
+function isBpe(model: unknown): boolean {
+  return isRecord(model) && (model["type"] === "BPE" || (model["type"] === undefined && "merges" in model));
 }
 
 async function readText(path: string): Promise<string> {

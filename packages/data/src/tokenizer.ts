@@ -7,6 +7,11 @@ export interface EncodeOptions {
    * tokenizers; pass false for text that is not trusted, such as a corpus.
    */
   readonly special?: boolean;
+  /**
+   * Whether the special tokens that the tokenizer's own file puts around a text are added, such as Llama's begin-of-text.
+   * Default false. Tokenizers without such a template add nothing.
+   */
+  readonly addSpecial?: boolean;
 }
 
 /** How `decode` treats the ids. */
@@ -33,6 +38,8 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** The end-of-text token, where there is one. */
   readonly eosId: number | undefined;
+  /** Special tokens by name. */
+  readonly special: ReadonlyMap<string, number>;
   encode(text: string, options?: EncodeOptions): Int32Array;
   /** Throws CarambaError `token-id` for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
