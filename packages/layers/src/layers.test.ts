@@ -1,7 +1,9 @@
-// Every layer but attention against its formula as loops in float64.
-import { compile, input, Philox, ReferenceBackend, ShapeError, withScope } from "@caramba/tensor";
+// The layers of a transformer but attention against their formulas as loops in float64.
+import { compile, Graph, graphFlops, input, Philox, ReferenceBackend, ShapeError, withScope } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
+import { DenseLayer } from "./dense.ts";
 import { DropoutLayer } from "./dropout.ts";
+import { GLULayer } from "./glu.ts";
 import { LinearLayer } from "./linear.ts";
 import { callChild, type ForwardContext, type Module } from "./module.ts";
 import { LayerNormLayer, RMSNormLayer } from "./norm.ts";
@@ -259,5 +261,35 @@ describe("modules", () => {
     );
     expect(buildLayer({ type: "LayerNormLayer", dModel: 2, eps: 1 })).toBeInstanceOf(LayerNormLayer);
     expect(buildLayer({ type: "SwiGLULayer", dModel: 2, dFf: 3, bias: true })).toBeInstanceOf(SwiGLULayer);
+  });
+});
+
+describe("GLULayer and DenseLayer", () => {
+  it("GLU with silu is SwiGLU", async () => {
+    const [glu, swiglu] = [new GLULayer({ dModel: 4, dFf: 6 }), new SwiGLULayer({ dModel: 4, dFf: 6 })];
+    const values = randomise(glu);
+    expect([...values.keys()]).toEqual([...swiglu.variables().keys()]);
+    for (const [path, variable] of swiglu.variables()) variable.write((values.get(path) as Float32Array).slice());
+    const x = normals(3 * 4);
+    expect(await run(glu, x, [1, 3, 4])).toEqual(await run(swiglu, x, [1, 3, 4]));
+  });
+
+  it("Dense drops what comes out, while training", async () => {
+    const layer = new DenseLayer({ dIn: 4, dOut: 50, activation: "sigmoid", dropout: 0.5 });
+    randomise(layer);
+    const x = normals(20 * 4);
+    const [kept, dropped] = [await run(layer, x, [20, 4]), await run(layer, x, [20, 4], { training: true })];
+    const zeros = dropped.filter((v) => v === 0).length;
+    expect(Math.abs(zeros - 500)).toBeLessThan(5 * Math.sqrt(250));
+    dropped.forEach((v, i) => {
+      if (v !== 0) expect(v).toBeCloseTo(2 * (kept[i] as number), 5);
+    });
+  });
+
+  it("cost the products of their matrices", () => {
+    const flops = (module: Module, shape: number[]) => graphFlops(new Graph([module.forward(input("x", shape))]));
+    expect(flops(new GLULayer({ dModel: 4, dFf: 6, activation: "gelu" }), [2, 5, 4])).toBe(2 * 10 * 3 * 4 * 6);
+    const dense = new DenseLayer({ dIn: 4, dOut: 3, normalization: "rms_norm", activation: "relu" });
+    expect(flops(dense, [2, 5, 4])).toBe(2 * 10 * 4 * 3);
   });
 });
