@@ -7,8 +7,9 @@ export { type CollectTextOptions, collectText } from "./collect-text.ts";
 export type { Corpus, CorpusFile, CorpusManifest, TextDocument } from "./documents.ts";
 export type { WriteBytes } from "./durable-file.ts";
 export { type EvalWindowsOptions, evalWindows, readWindows } from "./eval-windows.ts";
+export { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 export { HfTokenizer } from "./hf-tokenizer.ts";
-export { loadTokenizer } from "./load-tokenizer.ts";
+export { isBuiltInTokenizer, loadTokenizer } from "./load-tokenizer.ts";
 export { buildTokenDataset, NpyDataset, type TokenItem } from "./npy-dataset.ts";
 export type { TokenDType } from "./npy-header.ts";
 export { NpyTokens } from "./npy-tokens.ts";
@@ -23,6 +24,8 @@ export {
   type TokenFileInfo,
 } from "./prepare-tokens.ts";
 export { splitTokens, type TokenRange, type TokenSplit } from "./split.ts";
+export { tiktokenEncodings } from "./tiktoken-encodings.ts";
+export { type RankVocabulary, TiktokenTokenizer } from "./tiktoken-tokenizer.ts";
 export { type TokenBatch, TokenBatches, type TokenBatchesOptions } from "./token-batches.ts";
 export { checkTokens, MemoryTokens, type TokenSource } from "./token-source.ts";
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";

@@ -1,4 +1,4 @@
-// From what a manifest says ("byte", a path) to a tokenizer.
+// From what a manifest says ("byte", "tiktoken:o200k_base", a path) to a tokenizer.
 import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -9,6 +9,7 @@ import { CharTokenizer } from "./char-tokenizer.ts";
 import { fileError } from "./durable-file.ts";
 import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
+import { isRankFile, tiktokenEncoding, tiktokenEncodings, tiktokenFile } from "./tiktoken-encodings.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord, parseBpeJson } from "./tokenizer-json.ts";
 
@@ -16,22 +17,53 @@ import { endOfText, isRecord, parseBpeJson } from "./tokenizer-json.ts";
 const MAX_FILE_BYTES = 128 << 20;
 
 /**
- * @param spec `byte`; or a path to a tokenizer.json (trained here or by Hugging Face tools), to a character vocabulary
- *   {type: "char"}, or to a folder that holds tokenizer.json.
+ * @param spec `byte`; `tiktoken:NAME` (gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, o200k_base), `tiktoken`, which
+ *   is cl100k_base, or `gpt2`; `tiktoken:PATH` of a rank file; or a path to a tokenizer.json (trained here or by Hugging
+ *   Face tools), to Llama 3's tokenizer.model, to a character vocabulary {type: "char"}, or to a folder that holds one of
+ *   the first two.
  * Errors: CarambaError `unknown-tokenizer` for a name that is no file, `missing-file`, `tokenizer-file`.
  */
 export async function loadTokenizer(spec: string): Promise<Tokenizer> {
   if (spec === "byte") return new ByteTokenizer();
-  const isFolder = existsSync(spec) && statSync(spec).isDirectory();
-  const path = isFolder ? join(spec, "tokenizer.json") : spec;
+  if (namedEncoding(spec) !== undefined) return tiktokenEncoding(namedEncoding(spec) as string);
+  const place = spec.replace(/^tiktoken:/, "");
+  const isFolder = existsSync(place) && statSync(place).isDirectory();
+  const path = isFolder ? fileIn(place) : place;
   if (!existsSync(path)) throw notThere(spec, path);
   const text = await readText(path);
+  if (isRankFile(text)) return tiktokenFile(text, path);
+  if (spec.startsWith("tiktoken:")) throw notTokenizer(path, "it is no rank file of tiktoken");
   const json = parseJson(text, path);
   if (!isRecord(json)) throw notTokenizer(path, "it is not a JSON object");
   const char = CharTokenizer.fromJson(json, path);
   if (char !== undefined) return char;
   const vocabulary = parseBpeJson(json, path);
   if (vocabulary !== undefined) return new BpeTokenizer(vocabulary);
+  return foreignTokenizer(json, text, path);
+}
+
+function fileIn(folder: string): string {
+  const [json, model] = [join(folder, "tokenizer.json"), join(folder, "tokenizer.model")];
+  return !existsSync(json) && existsSync(model) ? model : json;
+}
+
+/** Whether `loadTokenizer` knows this name without a file. */
+export function isBuiltInTokenizer(spec: string): boolean {
+  return spec === "byte" || namedEncoding(spec) !== undefined;
+}
+
+/** The encoding that a name stands for; `gpt2` may also be a model's folder, which goes first. */
+function namedEncoding(spec: string): string | undefined {
+  if (spec === "tiktoken") return "cl100k_base";
+  if (spec === "gpt2") return existsSync(spec) ? undefined : "gpt2";
+  const [, name] = /^tiktoken:(.*)$/.exec(spec) ?? [];
+  // A name that is none of ours and no file is told which there are.
+  return name === undefined || /[\\/.]/.test(name) || (existsSync(name) && !tiktokenEncodings.includes(name))
+    ? undefined
+    : name;
+}
+
+async function foreignTokenizer(json: Record<string, unknown>, text: string, path: string): Promise<Tokenizer> {
   const configPath = join(dirname(path), "tokenizer_config.json");
   const config = existsSync(configPath) ? parseJson(await readText(configPath), configPath) : {};
   if (!isRecord(config)) throw notTokenizer(configPath, "it is not a JSON object");
@@ -64,6 +96,7 @@ function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
+    if (text.includes("\ufffd")) throw notTokenizer(path, "it is a binary file, such as SentencePiece's");
     throw notTokenizer(path, `it is not JSON (${(error as Error).message})`);
   }
 }
@@ -76,7 +109,8 @@ function notTokenizer(path: string, why: string): CarambaError {
 }
 
 function notThere(spec: string, path: string): CarambaError {
-  const known = /^(tiktoken|llama|bpe|char|gpt-?\d|cl100k_base|o200k_base|p50k_base|r50k_base)/i.test(spec);
+  const encoding = tiktokenEncodings.find((name) => name === spec);
+  const known = encoding !== undefined || /^(llama|bpe|char|gpt-?\d)/i.test(spec);
   const looksLikePath = spec.endsWith(".json") || path !== spec || spec.startsWith(".") || spec.startsWith("/");
   if (looksLikePath && !known) {
     return new CarambaError(`no such tokenizer file: ${path}`, {
@@ -86,7 +120,8 @@ function notThere(spec: string, path: string): CarambaError {
   }
   return new CarambaError(`tokenizer "${spec}" is not known by name, and no file is called that`, {
     code: "unknown-tokenizer",
-    remedy:
-      "fetch the model's tokenizer.json (for Llama: from its Hugging Face repository) and give its path; `byte` needs no file",
+    remedy: encoding
+      ? `write tiktoken:${encoding}`
+      : "fetch the model's tokenizer.json (for Llama: from its Hugging Face repository) and give the path of that tokenizer.json; `byte` and `tiktoken:cl100k_base` need no file",
   });
 }

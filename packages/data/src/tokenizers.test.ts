@@ -103,15 +103,18 @@ describe("loadTokenizer", () => {
     expect(tokenizer.vocabSize).toBe(401);
   });
 
-  it.each(["tiktoken", "llama", "meta-llama/Llama-3.2-1B", "cl100k_base", "bpe"])(
-    "says what %s needs",
-    async (spec) => {
-      await expect(loadTokenizer(spec)).rejects.toMatchObject({
-        code: "unknown-tokenizer",
-        remedy: expect.stringContaining("tokenizer.json"),
-      });
-    },
-  );
+  it.each(["llama", "meta-llama/Llama-3.2-1B", "bpe", "tiktoken:llama3"])("says what %s needs", async (spec) => {
+    await expect(loadTokenizer(spec)).rejects.toMatchObject({
+      code: "unknown-tokenizer",
+      remedy: expect.stringContaining("tokenizer.json"),
+    });
+  });
+
+  it("a name of tiktoken alone is told apart from a file's", async () => {
+    await expect(loadTokenizer("cl100k_base")).rejects.toMatchObject({ remedy: "write tiktoken:cl100k_base" });
+    await expect(loadTokenizer("tiktoken:gpt5")).rejects.toThrow(/no encoding "gpt5" here; there are gpt2, r50k_base/);
+    await expect(loadTokenizer("tiktoken:./none.tiktoken")).rejects.toThrow(/no such tokenizer file/);
+  });
 
   it("says what is wrong with a file", async () => {
     await expect(loadTokenizer(join(folder, "absent.json"))).rejects.toMatchObject({ code: "missing-file" });

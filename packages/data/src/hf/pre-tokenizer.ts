@@ -34,8 +34,8 @@ function flatten(part: unknown): readonly Json[] {
 type Behavior = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWithNext" | "Contiguous";
 const behaviors: readonly Behavior[] = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
 
-// The pattern of GPT-2, where white space is Unicode's and not JavaScript's.
-const GPT2 =
+/** The pattern of GPT-2, where white space is Unicode's and not JavaScript's. */
+export const GPT2: RegExp =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d";
 
