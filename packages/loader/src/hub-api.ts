@@ -4,7 +4,7 @@
 import { CarambaError } from "@caramba/tensor";
 import type { HubHttp } from "./hub-http.ts";
 import { isSafePath, printable } from "./hub-id.ts";
-import { type Asked, badAnswer, Transient } from "./hub-refusal.ts";
+import { type Asked, badAnswer, noRevision } from "./hub-refusal.ts";
 import type { HubSettings } from "./hub-settings.ts";
 
 /** The hash by which the Hub knows a content: SHA-256 for large files, git's blob SHA-1 for others. */
@@ -65,9 +65,25 @@ export async function describeModel(http: HubHttp, asked: Asked, settings: HubSe
     return { commit: sha, files };
   } catch (error) {
     settings.signal?.throwIfAborted();
-    if (error instanceof CarambaError || error instanceof Transient) throw error;
+    if (error instanceof CarambaError)
+      throw error.code === noRevision ? await withRevisions(error, http, asked) : error;
     throw badAnswer(asked, printable(error instanceof Error ? error.message : String(error)), error);
   }
+}
+
+/** Says which revisions there are, as far as the Hub tells. */
+async function withRevisions(error: CarambaError, http: HubHttp, { id, settings }: Asked): Promise<CarambaError> {
+  const lists = await http
+    .fetchApi(`${settings.endpoint}/api/models/${id.repository}/refs`)
+    .then((response) => response.json() as Promise<{ branches?: unknown; tags?: unknown }>)
+    .catch(() => null);
+  const names = [lists?.branches, lists?.tags]
+    .flatMap((list) => (Array.isArray(list) ? (list as { name?: unknown }[]) : []))
+    .flatMap((ref) => (typeof ref?.name === "string" ? printable(ref.name, 60) : []));
+  if (names.length === 0) return error;
+  const more = names.length > 8 ? ` and ${names.length - 8} more` : "";
+  const remedy = `name a commit, or one of its branches and tags: ${names.slice(0, 8).join(", ")}${more}`;
+  return new CarambaError(error.message, { code: error.code, remedy, cause: error });
 }
 
 /** An entry of the list, checked; null where it is no file. */

@@ -18,6 +18,9 @@ export class Transient extends Error {
   }
 }
 
+/** Code of the error where a model is there, and the revision is not. */
+export const noRevision = "hub-no-revision";
+
 /** What a refusal is about. */
 export interface Asked {
   readonly id: HubId;
@@ -38,11 +41,7 @@ export function refusal({ id, settings }: Asked, status: number, headers: Header
       `ask for access at ${endpoint}/${id.repository}, then ${token ? "use a token of the account that has it" : giveToken}`,
     );
   if (reason === "RevisionNotFound")
-    return error(
-      "hub-not-found",
-      `${id.repository} has no revision ${id.revision}`,
-      "name a branch, a tag or a commit",
-    );
+    return error(noRevision, `${id.repository} has no revision ${id.revision}`, "name a branch, a tag or a commit");
   if (reason === "EntryNotFound")
     return error("hub-not-found", `${name}: no such file or folder in this revision`, "check the folder's spelling");
   if (reason === "DisabledRepo")

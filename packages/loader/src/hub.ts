@@ -25,7 +25,7 @@ export interface HubModel {
 /**
  * Finds a model in the cache or fetches it. A whole commit that is here is never asked for again; a branch or a tag is,
  * and where the Hub cannot be reached, what it last stood for is used, with a note.
- * @throws CarambaError `hub-gated`, `hub-token`, `hub-not-found`, `hub-forbidden`, `hub-offline`, `hub-unreachable`,
+ * @throws CarambaError `hub-gated`, `hub-token`, `hub-not-found`, `hub-no-revision`, `hub-forbidden`, `hub-offline`, `hub-unreachable`,
  * `hub-busy`, `hub-response`, `hub-hash`, `hub-no-model`, `bad-endpoint`, `bad-token`, `disk-full`, `unwritable-file`;
  * the signal's reason when it is aborted.
  */
