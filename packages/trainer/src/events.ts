@@ -16,7 +16,7 @@ export interface TrainEvent {
   readonly valLoss: number | null;
   /** Blockwise: the block at work. */
   readonly blockIndex: number | null;
-  /** Further numbers, such as ceLoss and kdLoss. */
+  /** Parts of a loss that is more than cross-entropy: ceLoss, kdLoss, auxLoss. */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
