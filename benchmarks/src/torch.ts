@@ -32,10 +32,21 @@ export interface Torch {
 }
 
 /** Looks at `asked` (or CARAMBA_PYTHON), then python3; null where neither can import torch. */
-export async function findTorch(asked: string | undefined = process.env["CARAMBA_PYTHON"]): Promise<Torch | null> {
-  for (const python of [asked, "python3"]) {
+export async function findTorch(asked?: string): Promise<Torch | null> {
+  return findPython(asked, "import torch, numpy; print(torch.__version__)");
+}
+
+/** The same with transformers; the version names both. */
+export async function findTransformers(asked?: string): Promise<Torch | null> {
+  const program = "import torch, transformers as t; print(torch.__version__, 'transformers', t.__version__)";
+  return findPython(asked, program);
+}
+
+/** The first Python that runs a program which prints a version. */
+async function findPython(asked: string | undefined, program: string): Promise<Torch | null> {
+  for (const python of [asked ?? process.env["CARAMBA_PYTHON"], "python3"]) {
     if (!python) continue;
-    const version = await call(python, ["-c", "import torch, numpy; print(torch.__version__)"]).catch(() => null);
+    const version = await call(python, ["-c", program]).catch(() => null);
     if (version === null) continue;
     const plain = { label: "", env: {} };
     const preload = await fullMkl();
