@@ -3,6 +3,7 @@ export { BpeTokenizer, type BpeVocabulary } from "./bpe-tokenizer.ts";
 export { type TrainBpeOptions, trainBpe } from "./bpe-train.ts";
 export { ByteTokenizer } from "./byte-tokenizer.ts";
 export { CharTokenizer } from "./char-tokenizer.ts";
+export { type ApplyChatTemplateOptions, type ChatMessage, ChatTemplate } from "./chat-template.ts";
 export { type CollectTextOptions, collectText } from "./collect-text.ts";
 export type { Corpus, CorpusFile, CorpusManifest, TextDocument } from "./documents.ts";
 export type { WriteBytes } from "./durable-file.ts";
@@ -23,6 +24,7 @@ export {
   readTokenFileInfo,
   type TokenFileInfo,
 } from "./prepare-tokens.ts";
+export type { RenderLimits } from "./render-template.ts";
 export { splitTokens, type TokenRange, type TokenSplit } from "./split.ts";
 export { tiktokenEncodings } from "./tiktoken-encodings.ts";
 export { type RankVocabulary, TiktokenTokenizer } from "./tiktoken-tokenizer.ts";
