@@ -81,7 +81,15 @@ export class ChatTemplate {
       documents: null,
       ...variables,
     };
-    return renderTemplate(this.#choose(options), context, now, this.#limits);
+    const source = this.#choose(options);
+    try {
+      return await renderTemplate(source, context, now, this.#limits);
+    } catch (error) {
+      // Jinja takes what is absent for an empty text where it is filtered; the JavaScript library refuses.
+      if (!(error as Error).message.includes("to type: UndefinedValue")) throw error;
+      const filled = context.messages.map((message) => ({ content: "", ...message }));
+      return renderTemplate(source, { ...context, messages: filled }, now, this.#limits);
+    }
   }
 
   #choose({ template, tools }: ApplyChatTemplateOptions): string {
