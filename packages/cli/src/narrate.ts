@@ -23,6 +23,13 @@ export function narrate(display: Display, now: () => number = () => performance.
           facts: timeLeft(pace.left(event.detail, event.done, event.total)),
         });
         break;
+      case "download": {
+        const { model, file, done, total, bytesPerSecond } = event;
+        const facts = [`${megabytes(bytesPerSecond)} MB/s`, ...timeLeft(pace.left(model, done, total)), file];
+        display.live({ label: `download ${model}, MB`, done: megabytes(done), total: megabytes(total), facts });
+        if (done === total) display.idle();
+        break;
+      }
       case "train": {
         const { runId, phase, step, totalSteps, loss, tokensPerSecond, valLoss, blockIndex } = event.event;
         const layer = blockIndex === null ? "" : ` layer ${blockIndex + 1}`;
@@ -45,6 +52,8 @@ export function narrate(display: Display, now: () => number = () => performance.
   };
   return tell;
 }
+
+const megabytes = (bytes: number): number => Number((bytes / 1e6).toFixed(1));
 
 const perplexity = (nats: number): string => Math.exp(nats).toPrecision(4);
 

@@ -7,6 +7,7 @@ import { WindowScorer } from "@caramba/eval";
 import { Model, parameterCount } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
+import type { ExperimentListener } from "./events.ts";
 import { sha256, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
 import { batchesOf } from "./train-run.ts";
@@ -16,6 +17,7 @@ export interface BuildContext {
   readonly backend: Backend;
   readonly manifestPath: string | null;
   readonly signal: AbortSignal | null;
+  readonly onEvent: ExperimentListener;
 }
 
 /** Number of ids of the target's model. @throws CarambaError `model` where it embeds no tokens. */
@@ -33,7 +35,7 @@ export interface TargetModels {
   readonly student: Model;
   readonly teacher: Model | null;
   readonly teacherCheckpoint: string | null;
-  /** Identifies the teacher's weights: its file's sha256, or a folder's path. */
+  /** Identifies the teacher's weights: its file's sha256, its commit on the Hub, or a folder's path. */
   readonly teacherHash: string | null;
 }
 
@@ -41,21 +43,24 @@ export interface TargetModels {
 export async function buildModels(target: Target, context: BuildContext, text: TargetText): Promise<TargetModels> {
   const { trainer } = target;
   demandMemory(target);
+  const { manifestPath, onEvent, signal } = context;
+  const open = (checkpoint: string) => openModel(checkpoint, manifestPath, { onEvent, signal, target: target.name });
   const student = new Model(target.model, target.runs[0]?.seed ?? 0);
   if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null, teacherHash: null };
   if (trainer.type === "checkpoint_compare") {
-    const theirs = await openModel(trainer.teacherCkpt, context.manifestPath);
-    const own = await openModel(trainer.studentCkpt, context.manifestPath);
-    return { student: own.model, teacher: theirs.model, teacherCheckpoint: theirs.path, teacherHash: null };
+    const theirs = await open(trainer.teacherCkpt);
+    const own = await open(trainer.studentCkpt);
+    const teacherCheckpoint = theirs.source ?? theirs.path;
+    return { student: own.model, teacher: theirs.model, teacherCheckpoint, teacherHash: null };
   }
   const first = target.runs.find((run) => run.train)?.train;
   const checkpoint = first?.teacherCkpt ?? null;
   if (!first || checkpoint === null)
     throw new CarambaError(`target "${target.name}": an upcycle needs train.teacher_ckpt in its first run`, {
       code: "teacher",
-      remedy: "name a Caramba checkpoint or a Hugging Face folder",
+      remedy: "name a Caramba checkpoint, a Hugging Face folder, or hf://org/name",
     });
-  const { model: teacher, path } = await openModel(checkpoint, context.manifestPath);
+  const { model: teacher, path, source } = await open(checkpoint);
   context.signal?.throwIfAborted();
   await checkTeacher(teacher, first, target, context.backend, text);
   context.signal?.throwIfAborted();
@@ -64,8 +69,8 @@ export async function buildModels(target: Target, context: BuildContext, text: T
     init: first.dbaInit === "random" ? "random" : "svd",
     covariances: await attentionCovariances(teacher, context.backend, batches, 4),
   });
-  const teacherHash = statSync(path).isDirectory() ? path : await sha256(path, context.signal);
-  return { student, teacher, teacherCheckpoint: path, teacherHash };
+  const teacherHash = source ?? (statSync(path).isDirectory() ? path : await sha256(path, context.signal));
+  return { student, teacher, teacherCheckpoint: source ?? path, teacherHash };
 }
 
 /** Weights that are larger than the machine's memory are refused before anything is allocated. */

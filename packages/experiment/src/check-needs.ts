@@ -3,7 +3,8 @@
 import type { Target } from "@caramba/config";
 import { openTokens, splitTokens } from "@caramba/data";
 import { CarambaError } from "@caramba/tensor";
-import { findPath, type TargetText } from "./open-data.ts";
+import type { TargetText } from "./open-data.ts";
+import { findCheckpoint } from "./open-teacher.ts";
 
 /** @throws CarambaError that names the run or benchmark. `blockSize` is the target's, for runs that train nothing. */
 export function checkNeeds(target: Target, text: TargetText, blockSize: number, manifestPath: string | null): void {
@@ -17,7 +18,7 @@ export function checkNeeds(target: Target, text: TargetText, blockSize: number, 
   }
   for (const { id, config } of target.benchmarks)
     naming(`target "${target.name}", benchmark "${id}"`, () => {
-      if ("checkpoint" in config && config.checkpoint !== null && !findPath(config.checkpoint, manifestPath))
+      if ("checkpoint" in config && config.checkpoint !== null && !findCheckpoint(config.checkpoint, manifestPath))
         throw new CarambaError(`the checkpoint ${config.checkpoint} does not exist`, {
           code: "missing-file",
           remedy: "correct the path, or train it first",

@@ -15,6 +15,17 @@ export type ExperimentEvent =
       readonly done: number;
       readonly total: number;
     }
+  | {
+      /** A model of the Hub on its way into the cache: bytes of all its files together. */
+      readonly type: "download";
+      readonly target: string;
+      /** `org/name@revision`. */
+      readonly model: string;
+      readonly file: string;
+      readonly done: number;
+      readonly total: number;
+      readonly bytesPerSecond: number;
+    }
   | { readonly type: "train"; readonly target: string; readonly event: TrainEvent }
   | { readonly type: "note"; readonly message: string };
 

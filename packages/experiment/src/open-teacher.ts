@@ -1,28 +1,93 @@
-// The teacher of an upcycle: a Caramba checkpoint or a Hugging Face Llama folder, as a model of its own configuration.
+// The teacher of an upcycle: a Caramba checkpoint, a Hugging Face folder, or a model of the Hugging Face Hub, as a model
+// of its own configuration.
 import { statSync } from "node:fs";
 import { type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
-import { openCheckpoint, openHfLlama } from "@caramba/loader";
+import {
+  fetchModel,
+  type HubEvent,
+  type HubId,
+  type HubOptions,
+  hubIdText,
+  isHubUri,
+  openCheckpoint,
+  openHfLlama,
+  parseHubId,
+} from "@caramba/loader";
 import { buildModel, Model } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
 import { loadModelTensors } from "@caramba/trainer";
+import type { ExperimentListener } from "./events.ts";
 import { findPath } from "./open-data.ts";
 
-/** Builds and fills the model of a checkpoint. */
+/** How a model is opened. */
+export interface OpenModelOptions {
+  readonly onEvent?: ExperimentListener;
+  /** Target that events name. */
+  readonly target?: string;
+  readonly signal?: AbortSignal | null;
+  /** How the Hub is reached; default: as the environment says (HF_TOKEN, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT). */
+  readonly hub?: HubOptions;
+}
+
+/** A model and where it came from. */
+export interface OpenedModel {
+  readonly model: Model;
+  /** File or folder. */
+  readonly path: string;
+  /** For a model of the Hub `hf://org/name@commit`: the same weights wherever the cache is. */
+  readonly source: string | null;
+}
+
+/** Finds a checkpoint's path, or the model of the Hub that it names; null for neither. */
+export function findCheckpoint(checkpoint: string, manifestPath: string | null): string | HubId | null {
+  const path = isHubUri(checkpoint) ? undefined : findPath(checkpoint, manifestPath);
+  return path ?? parseHubId(checkpoint);
+}
+
+/**
+ * Builds and fills the model of a checkpoint: a file, a folder, `hf://org/name@revision`, or `org/name` where no path is
+ * called so.
+ * @throws CarambaError `missing-file`; as `openCheckpoint`, `openHfLlama`, `fetchModel`; the signal's reason.
+ */
 export async function openModel(
   checkpoint: string,
   manifestPath: string | null,
-): Promise<{ model: Model; path: string }> {
-  if (checkpoint.startsWith("hf://"))
-    throw new CarambaError(`${checkpoint}: download from the Hugging Face Hub is not supported yet`, {
-      code: "unsupported",
-      remedy: "download the repository and name its folder",
-    });
-  const path = findPath(checkpoint, manifestPath);
-  if (!path)
+  options: OpenModelOptions = {},
+): Promise<OpenedModel> {
+  const found = findCheckpoint(checkpoint, manifestPath);
+  if (found === null)
     throw new CarambaError(`the checkpoint ${checkpoint} does not exist`, {
       code: "missing-file",
       remedy: "train it first (run the target that makes it, or --all), or correct the path",
     });
+  if (typeof found !== "string") return fromHub(found, checkpoint, options);
+  return { ...(await fromPath(found)), source: null };
+}
+
+async function fromHub(id: HubId, checkpoint: string, options: OpenModelOptions): Promise<OpenedModel> {
+  const { onEvent = () => {}, target = "", signal = null } = options;
+  const tell = (event: HubEvent): void => {
+    if (event.type === "progress") onEvent({ ...event, type: "download", target, model: hubIdText(id) });
+    else if (event.type === "note") onEvent({ type: "note", message: event.message });
+    else {
+      const { what, reason, waitMs } = event;
+      onEvent({ type: "note", message: `${what}: ${reason}; trying again in ${(waitMs / 1000).toFixed(1)} s` });
+    }
+  };
+  try {
+    const { folder, commit } = await fetchModel(id, { signal, onEvent: tell, ...options.hub });
+    return { ...(await fromPath(folder)), source: `hf://${hubIdText({ ...id, revision: commit })}` };
+  } catch (error) {
+    if (isHubUri(checkpoint) || !(error instanceof CarambaError) || !error.code.startsWith("hub-")) throw error;
+    throw new CarambaError(`no file or folder ${checkpoint} is here, and as a model of the Hub: ${error.message}`, {
+      code: error.code,
+      cause: error,
+      ...(error.remedy === undefined ? {} : { remedy: `correct the path; or: ${error.remedy}` }),
+    });
+  }
+}
+
+async function fromPath(path: string): Promise<{ model: Model; path: string }> {
   if (statSync(path).isDirectory()) return { model: await fromFolder(path), path };
   try {
     const opened = await openCheckpoint(path);

@@ -3,8 +3,11 @@ import { text as readText } from "node:stream/consumers";
 import { loadTokenizer } from "@caramba/data";
 import { openModel } from "@caramba/experiment";
 import { Generator } from "@caramba/infer";
+import { displayOn } from "@caramba/instrumentation";
 import { openCheckpoint } from "@caramba/loader";
 import { CarambaError, openBackend } from "@caramba/tensor";
+import { printJson } from "../json-output.ts";
+import { narrate } from "../narrate.ts";
 
 /** Options of `caramba generate`. */
 export interface GenerateOptions {
@@ -17,11 +20,14 @@ export interface GenerateOptions {
   readonly cache: "fp16" | "fp32";
   readonly tokenizer?: string;
   readonly device?: string;
+  readonly json?: boolean;
 }
 
 /** Generates and prints. Returns the exit code. */
 export async function generateText(checkpoint: string, options: GenerateOptions): Promise<number> {
-  const { model, path } = await openModel(checkpoint, null);
+  const display = displayOn(process.stderr);
+  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
+  display.idle();
   const tokenizer = await loadTokenizer(options.tokenizer ?? (await tokenizerOf(path)));
   const prompt = options.prompt ?? (process.stdin.isTTY ? "" : await readText(process.stdin));
   const ids = prompt === "" ? [tokenizer.eosId ?? 0] : Array.from(tokenizer.encode(prompt, { special: false }));
@@ -46,16 +52,24 @@ export async function generateText(checkpoint: string, options: GenerateOptions)
     },
   });
   const decoder = tokenizer.decoder();
-  process.stdout.write(prompt);
+  let completion = "";
+  const show = (text: string): void => {
+    completion += text;
+    if (!options.json) process.stdout.write(text);
+  };
+  if (!options.json) process.stdout.write(prompt);
   const start = performance.now();
   let count = 0;
   for await (const [token] of generator.stream([ids])) {
     if (token === null || token === undefined || token === tokenizer.eosId) continue;
-    process.stdout.write(decoder.push(token));
+    show(decoder.push(token));
     count++;
   }
-  process.stdout.write(`${decoder.end()}\n`);
+  show(decoder.end());
   const seconds = (performance.now() - start) / 1000;
+  if (options.json)
+    printJson({ ok: true, checkpoint, prompt, completion, tokens: count, tokensPerSecond: count / seconds });
+  else process.stdout.write("\n");
   process.stderr.write(`${count} tokens, ${(count / seconds).toFixed(1)} tokens/s with prefill, ${backend.name}\n`);
   generator.dispose();
   await backend.close();
