@@ -77,6 +77,7 @@ export const TRAINING_COLUMNS: readonly Column<TrainingPoint>[] = columns<Traini
   lr: (row) => row.lr,
   tokens_per_sec: (row) => row.tokPerSec,
   val_loss: (row) => row.valLoss,
+  aux_loss: (row) => row.auxLoss ?? null,
 });
 
 /** One metric of one verification: verification.csv is in long form, because every type has metrics of its own. */

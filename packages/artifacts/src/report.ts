@@ -132,6 +132,8 @@ export interface TrainingPoint {
   readonly lr: Measured;
   readonly tokPerSec: Measured;
   readonly valLoss: Measured;
+  /** Terms in the loss that layers ask for (load balancing of experts); absent where there are none. */
+  readonly auxLoss?: Measured;
 }
 
 /** Outcome of one verification. */

@@ -45,6 +45,13 @@ it("gives back every step of every run", () => {
   });
 });
 
+it("keeps what layers added to the loss", () => {
+  const log = new TrainingLog(path);
+  log.add({ ...event("a", 1), metrics: { ceLoss: 0.75, auxLoss: 0.25 } });
+  log.add(event("a", 2));
+  expect(log.read().map((step) => step.auxLoss)).toEqual([0.25, undefined]);
+});
+
 it("counts from where a run was taken up again", () => {
   const first = new TrainingLog(path);
   for (let n = 1; n <= 5; n++) first.add(event("a", n));

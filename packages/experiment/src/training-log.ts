@@ -15,6 +15,8 @@ export interface LoggedStep {
   readonly lr: number | null;
   readonly tokPerSec: number | null;
   readonly valLoss: number | null;
+  /** Terms in the loss that layers ask for, such as the load balancing of experts; absent where there are none. */
+  readonly auxLoss?: number;
 }
 
 /** Appends steps to a file and reads them back. */
@@ -33,6 +35,7 @@ export class TrainingLog {
 
   /** Notes a step. @throws CarambaError `log`. */
   add(event: TrainEvent): void {
+    const { auxLoss } = event.metrics;
     const step: LoggedStep = {
       run: event.runId,
       phase: event.phase,
@@ -41,6 +44,7 @@ export class TrainingLog {
       lr: event.lr,
       tokPerSec: Math.round(event.tokensPerSecond),
       valLoss: event.valLoss,
+      ...(auxLoss === undefined ? {} : { auxLoss }),
     };
     this.#pending.push(`${JSON.stringify(step)}\n`);
     if (this.#pending.length >= 20 || event.step === event.totalSteps) this.flush();
