@@ -13,7 +13,9 @@ export type {
 export { gelu, silu, swiglu } from "./composites/activation.ts";
 export { type AdamwInputs, type AdamwOptions, adamw } from "./composites/adamw.ts";
 export { after } from "./composites/after.ts";
-export { type AttentionOptions, attention, cachedAttention, toCacheRows } from "./composites/attention.ts";
+export { attention } from "./composites/attention.ts";
+export type { AttentionOptions, AttentionSinks, UncachedAttentionOptions } from "./composites/attention-parts.ts";
+export { cachedAttention, toCacheRows } from "./composites/cached-attention.ts";
 export { type Conv2dOptions, conv2d, depthwiseConv } from "./composites/conv.ts";
 export { crossEntropy } from "./composites/cross-entropy.ts";
 export { layerNorm, rmsNorm } from "./composites/norm.ts";

@@ -2,7 +2,8 @@
 import { activationOps } from "./composites/activation.ts";
 import { adamwOps } from "./composites/adamw.ts";
 import { orderOps } from "./composites/after.ts";
-import { attentionOps } from "./composites/attention.ts";
+import { attentionOp } from "./composites/attention.ts";
+import { cachedAttentionOp } from "./composites/cached-attention.ts";
 import { convOps } from "./composites/conv.ts";
 import { crossEntropyOps } from "./composites/cross-entropy.ts";
 import { normOps } from "./composites/norm.ts";
@@ -24,7 +25,8 @@ export const composites: readonly OpDef[] = [
   ...normOps,
   ...activationOps,
   ...ropeOps,
-  ...attentionOps,
+  attentionOp as unknown as OpDef,
+  cachedAttentionOp as unknown as OpDef,
   ...convOps,
   ...crossEntropyOps,
   ...adamwOps,
