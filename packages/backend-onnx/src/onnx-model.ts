@@ -52,7 +52,14 @@ export interface OnnxInitializer {
   readonly name: string;
   readonly dtype: OnnxType;
   readonly dims: readonly number[];
-  readonly data: ArrayBufferView;
+  readonly data: ArrayBufferView | OnnxExternalData;
+}
+
+/** Where a tensor's bytes lie when they are not in the model: a file beside it. */
+export interface OnnxExternalData {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
 }
 
 export interface OnnxGraph {
@@ -102,8 +109,10 @@ function encodeOutput(output: OnnxValue | OnnxSequence): Message {
 function encodeInitializer({ name, dtype, dims, data }: OnnxInitializer): Message {
   const m = new Message();
   for (const d of dims) m.int(1, d);
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return m.int(2, typeCode[dtype]).text(8, name).bytes(9, bytes);
+  m.int(2, typeCode[dtype]).text(8, name);
+  if (!("location" in data)) return m.bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const [key, value] of Object.entries(data)) m.message(13, new Message().text(1, key).text(2, String(value)));
+  return m.int(14, 1);
 }
 
 function encodeGraph(graph: OnnxGraph): Message {
@@ -116,13 +125,14 @@ function encodeGraph(graph: OnnxGraph): Message {
   return m;
 }
 
-/** Bytes of a model file: operators of ONNX opset 21 and ORT's contributed ones. */
-export function encodeModel(graph: OnnxGraph): Uint8Array {
-  return new Message()
+/** Bytes of a model file: operators of ONNX opset 21 and, unless none is used, ORT's contributed ones. */
+export function encodeModel(graph: OnnxGraph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const m = new Message()
     .int(1, 10)
     .text(2, "caramba")
     .message(7, encodeGraph(graph))
-    .message(8, new Message().text(1, "").int(2, 21))
-    .message(8, new Message().text(1, "com.microsoft").int(2, 1))
-    .finish();
+    .message(8, new Message().text(1, "").int(2, 21));
+  if (graph.nodes.some((node) => node.domain !== "")) m.message(8, new Message().text(1, "com.microsoft").int(2, 1));
+  for (const [key, value] of Object.entries(metadata)) m.message(14, new Message().text(1, key).text(2, value));
+  return m.finish();
 }

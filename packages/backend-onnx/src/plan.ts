@@ -53,7 +53,8 @@ const maxConstantBytes = 2 ** 31 - 2 ** 25;
 /** The output that ends a run without handing results over; see executable.ts. */
 export const finale = "done";
 
-const dims = (shape: Shape): OnnxValue["dims"] => shape.map((d) => (d instanceof SymDim ? d.symbol : d));
+/** Dimensions as a model declares them. */
+export const dims = (shape: Shape): OnnxValue["dims"] => shape.map((d) => (d instanceof SymDim ? d.symbol : d));
 
 /** The fed leaf that an index tensor is, seen through reshapes. */
 function indexLeaf(t: Tensor): Tensor | undefined {

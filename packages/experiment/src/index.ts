@@ -1,17 +1,14 @@
 // Public entry of @caramba/experiment.
 
+export { chooseTargets, targetFolder } from "./choose.ts";
+export { type DryRunCheck, type DryRunOptions, dryRun } from "./dry-run.ts";
 export type { ExperimentEvent, ExperimentListener, Stage } from "./events.ts";
+export { exportOnnx, type OnnxExport } from "./export-onnx.ts";
 export { openText, type TargetText } from "./open-data.ts";
-export { openModel } from "./open-teacher.ts";
+export { type OpenedModel, type OpenModelOptions, openModel } from "./open-teacher.ts";
 export { type QuickstartOptions, quickstartManifest, runQuickstart } from "./quickstart.ts";
 export { type ReportContext, reportOf } from "./report.ts";
-export {
-  chooseTargets,
-  type ExperimentOptions,
-  type ExperimentResult,
-  runExperiment,
-  targetFolder,
-} from "./run-experiment.ts";
+export { type ExperimentOptions, type ExperimentResult, runExperiment } from "./run-experiment.ts";
 export { runTarget, type TargetContext, type TargetResult } from "./run-target.ts";
 export type { Sample } from "./samples.ts";
-export { demandSupported, demandSupportedPlan } from "./support.ts";
+export { demandSupportedPlan } from "./support.ts";

@@ -17,6 +17,9 @@ import { type OnnxAttrs, type OnnxInitializer, type OnnxNode, type OnnxType, onn
 /** Execution provider, where it decides which kernels exist. */
 export type Device = "cpu" | "cuda" | "webgpu" | "dml" | "coreml";
 
+/** What a model is written for: a device of ORT, or any runtime that knows the standard operators. */
+export type Dialect = Device | "standard";
+
 /** Writes one op and returns the name of its value. */
 export type Emit = (e: Emitter, node: Tensor) => string;
 
@@ -25,7 +28,7 @@ const bytesOf = (data: HostArray): string =>
 
 /** Builds the node list of a model. */
 export class Emitter {
-  readonly device: Device;
+  readonly device: Dialect;
   /** Every node of the graph, for emitters that fuse with neighbours. */
   readonly nodes: readonly Tensor[];
   readonly #table: ReadonlyMap<string, Emit>;
@@ -47,7 +50,7 @@ export class Emitter {
   constructor(
     nodes: readonly Tensor[],
     table: ReadonlyMap<string, Emit>,
-    device: Device,
+    device: Dialect,
     leaves: ReadonlyMap<Tensor, string>,
   ) {
     this.nodes = nodes;

@@ -92,5 +92,5 @@ export const kernels: Readonly<Record<string, Emit>> = {
   after,
   // x sigmoid(alpha x): SiLU in one pass.
   silu: (e, t) => e.elementwise(t, t.inputs, (names) => e.contrib("QuickGelu", names, { alpha: { float: 1 } })),
-  gelu: (e, t) => e.contrib("Gelu", e.values(t)),
+  gelu: (e, t) => (e.device === "standard" ? e.node("Gelu", e.values(t)) : e.contrib("Gelu", e.values(t))),
 };

@@ -39,7 +39,7 @@ function operand(t: Tensor, trans: boolean): Operand {
   return plain;
 }
 
-/** Without FusedMatMul (webgpu and coreml run it on the CPU): transposes in memory, then MatMul. */
+/** Without FusedMatMul (no standard operator; webgpu and coreml run it on the CPU): transposes in memory, then MatMul. */
 function plainProduct(e: Emitter, t: Tensor): string {
   const { transA, transB, alpha } = t.attrs as { transA: boolean; transB: boolean; alpha: number };
   const [a, b] = t.inputs.map((x, i) => {
@@ -68,7 +68,7 @@ const matmul: Emit = (e, t) => {
   const flags = { transA: a.trans ? 1 : 0, transB: b.trans ? 1 : 0, alpha: { float: alpha } };
   const rank2 = a.source.rank === 2 && b.source.rank === 2;
   if (rank2) return e.node("Gemm", names, flags);
-  if (e.device === "webgpu" || e.device === "coreml") return plainProduct(e, t);
+  if (["webgpu", "coreml", "standard"].includes(e.device)) return plainProduct(e, t);
   const plain = !a.trans && !b.trans && !a.transBatch && !b.transBatch && alpha === 1;
   if (plain) return e.node("MatMul", names);
   const columns = t.shape[t.rank - 1] as Dim;

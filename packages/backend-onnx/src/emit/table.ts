@@ -15,3 +15,8 @@ export const emitters: ReadonlyMap<string, Emit> = new Map(
 
 /** Composites that have a kernel here. */
 export const claimed: readonly string[] = composites.map((op) => op.name).filter((name) => emitters.has(name));
+
+/** Those whose kernel is an operator of the ONNX standard. */
+export const claimedByStandard: readonly string[] = claimed.filter(
+  (name) => !["rmsNorm", "rope", "silu"].includes(name),
+);

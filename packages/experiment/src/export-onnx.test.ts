@@ -1,0 +1,86 @@
+// An exported model, run by ONNX Runtime from its files alone, against the reference backend on the same weights.
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildModel, type Model } from "@caramba/model";
+import { compile, input, ReferenceBackend } from "@caramba/tensor";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { afterAll, expect, it } from "vitest";
+import { exportOnnx } from "./export-onnx.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "caramba-onnx-"));
+afterAll(() => rm(folder, { recursive: true }));
+
+const dModel = 32;
+const tiny = (attention: object, tiedEmbeddings: boolean): Model =>
+  buildModel(
+    {
+      embedder: { type: "token", vocabSize: 61, dModel },
+      tiedEmbeddings,
+      topology: {
+        type: "StackedTopology",
+        layers: [
+          {
+            type: "NestedTopology",
+            repeat: 2,
+            layers: [
+              {
+                type: "ResidualTopology",
+                layers: [
+                  { type: "RMSNormLayer", dModel },
+                  { type: "AttentionLayer", dModel, nHeads: 4, ...attention },
+                ],
+              },
+              {
+                type: "ResidualTopology",
+                layers: [
+                  { type: "RMSNormLayer", dModel },
+                  { type: "SwiGLULayer", dModel, dFf: 48 },
+                ],
+              },
+            ],
+          },
+          { type: "RMSNormLayer", dModel },
+          ...(tiedEmbeddings ? [] : [{ type: "LinearLayer" as const, dIn: dModel, dOut: 61, bias: false }]),
+        ],
+      },
+    },
+    { seed: 5 },
+  );
+
+const models = {
+  "grouped queries, tied": tiny({ mode: "gqa", nKvHeads: 2 }, true),
+  "decoupled, gated, window": tiny(
+    { mode: "decoupled", nKvHeads: 2, semDim: 8, geoDim: 16, decoupledGate: true, localWindow: 5 },
+    false,
+  ),
+};
+
+it.each(Object.entries(models))("%s: ONNX Runtime computes the same logits from the files", async (name, model) => {
+  const place = join(folder, name);
+  const { files, weightBytes } = await exportOnnx(model, place);
+  expect(files.map((file) => file.slice(place.length + 1))).toEqual(["model.onnx.data", "model.onnx"]);
+  expect((await readFile(files[0] as string)).length).toBe(weightBytes);
+  const bytes = await readFile(files[1] as string);
+  // Nothing but the standard's operators.
+  expect(bytes.includes("com.microsoft")).toBe(false);
+  const session = await InferenceSession.create(files[1] as string, { graphOptimizationLevel: "disabled" });
+  expect([session.inputNames, session.outputNames]).toEqual([["tokens"], ["logits"]]);
+  for (const [batch, length] of [
+    [1, 1],
+    [2, 9],
+  ] as const) {
+    const ids = Int32Array.from({ length: batch * length }, (_, i) => (i * 17 + 3) % 61);
+    const { logits } = await session.run({ tokens: new Tensor("int32", ids, [batch, length]) });
+    const program = await compile(
+      { outputs: { logits: model.forward(input("tokens", [batch, length], "int32")) } },
+      { backend: new ReferenceBackend() },
+    );
+    const expected = (await program.read({ tokens: ids }))["logits"] as Float32Array;
+    expect(logits?.dims).toEqual([batch, length, 61]);
+    const found = logits?.data as Float32Array;
+    const apart = Math.max(...expected.map((value, i) => Math.abs(value - (found[i] as number))));
+    expect(apart).toBeLessThan(1e-5);
+  }
+  await session.release();
+});
