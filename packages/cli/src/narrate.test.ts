@@ -102,6 +102,27 @@ it("leaves a line for stages and notes, and shows how far benchmarks are", () =>
   expect(recorder.work).toMatchObject({ label: "benchmark speed", done: 2, total: 4, facts: ["4 s left"] });
 });
 
+it("shows a download in megabytes, with its speed and the time left", () => {
+  const { recorder, at } = scene();
+  const part = {
+    type: "download",
+    target: "dba",
+    model: "org/name@v1",
+    file: "model.safetensors",
+    total: 2.5e9,
+  } as const;
+  at(0, { ...part, done: 0, bytesPerSecond: 0 });
+  at(10_000, { ...part, done: 5e8, bytesPerSecond: 5.04e7 });
+  expect(recorder.work).toEqual({
+    label: "download org/name@v1, MB",
+    done: 500,
+    total: 2500,
+    facts: ["50.4 MB/s", "40 s left", "model.safetensors"],
+  });
+  at(50_000, { ...part, done: 2.5e9, bytesPerSecond: 5e7 });
+  expect(recorder.work).toBeNull();
+});
+
 it("writes numbers short", () => {
   expect([7, 999, 1000, 9449, 12_345].map(compact)).toEqual(["7", "999", "1.0k", "9.4k", "12k"]);
   expect([0, 59.4, 60, 187, 7387].map(duration)).toEqual(["0 s", "59 s", "1:00", "3:07", "2:03:07"]);
