@@ -69,3 +69,39 @@ it("merges every layer, also in repeated blocks, and leaves the model as it was"
   expect([...merged.variables().values()].every((v) => v.trainable)).toBe(true);
   for (const [path, variable] of model.variables()) expect(await variable.read(), path).toEqual(values.get(path));
 });
+
+it.each([true, false])(
+  "a LoRA head is a head, where its width is the vocabulary's and the table's, lastOnly %s",
+  async (lastOnly) => {
+    const model = buildModel({
+      embedder: { type: "token", vocabSize: 6, dModel: 6 },
+      topology: { type: "StackedTopology", layers: [{ type: "LoRALinearLayer", dIn: 6, dOut: 6, r: 1 }] },
+    });
+    const [table, , , a, b] = [...model.variables().values()];
+    a?.write(Float32Array.from({ length: 6 }, (_, i) => i - 2));
+    b?.write(Float32Array.from({ length: 6 }, (_, i) => 0.5 * i));
+    const [found, merged] = await Promise.all(
+      [model, await mergeLora(model)].map(async (m) => {
+        const y = m.forward(input("ids", [1, 4], "int32"), { lastOnly });
+        expect(y.shape).toEqual([1, lastOnly ? 1 : 4, 6]);
+        const program = await compile({ outputs: { y } }, { backend });
+        return (await program.read({ ids: Int32Array.of(1, 5, 0, 3) }))["y"] as Float32Array;
+      }),
+    );
+    const [e, w] = (await Promise.all(
+      [table, [...model.variables().values()][1]].map((v) => v?.read()),
+    )) as Float32Array[];
+    const expected = (lastOnly ? [3] : [1, 5, 0, 3]).flatMap((id) =>
+      Array.from({ length: 6 }, (_, j) => {
+        let sum = 0;
+        for (let i = 0; i < 6; i++)
+          sum += (e?.[id * 6 + i] as number) * ((w?.[i * 6 + j] as number) + 16 * (i - 2) * 0.5 * j);
+        return sum;
+      }),
+    );
+    for (const y of [found, merged])
+      y?.forEach((v, i) => {
+        expect(v).toBeCloseTo(expected[i] as number, 4);
+      });
+  },
+);

@@ -1,7 +1,7 @@
 // A Model is embedder -> topology -> logits. With tied embeddings and features of width D, logits are features times the
 // transposed table; features that a head of the topology's own brought to the vocabulary's width are the logits.
 import { type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
-import { callChild, type ForwardContext, LinearLayer, Module } from "@caramba/layers";
+import { callChild, type ForwardContext, LinearLayer, LoRALinearLayer, Module } from "@caramba/layers";
 import { CarambaError, type Dim, matmul, slice, subDims, type Tensor, type Variable, withScope } from "@caramba/tensor";
 import { buildTopology, StackedTopology } from "@caramba/topology";
 import { TokenEmbedder } from "./embedder.ts";
@@ -84,7 +84,7 @@ export class Model extends Module {
   /** The Linear that ends the topology, with its name; undefined where something else does. */
   get #head(): readonly [string, Module] | undefined {
     const head = this.topology.children.at(-1);
-    return head && head[1] instanceof LinearLayer ? head : undefined;
+    return head && (head[1] instanceof LinearLayer || head[1] instanceof LoRALinearLayer) ? head : undefined;
   }
 }
 
