@@ -161,7 +161,9 @@ it.skipIf(process.platform === "win32")("a full disk is told, and leaves nothing
   const words = [process.execPath, bin, ...generate("hf://org/tiny")].map((word) => `'${word}'`).join(" ");
   const { code, err } = await spawnText("bash", ["-c", `ulimit -f 8; ${words}`]);
   expect(code).toBe(1);
-  expect(err).toMatch(/error: .*blobs\/[0-9a-f]{40}: cannot be written: the file would be larger than allowed here/);
+  expect(err).toMatch(
+    /error: .*blobs\/[0-9a-f]{40}: cannot be written: the file would be larger than allowed here; what arrived/,
+  );
   expect(err).toMatch(/\n {2}-> Free space/);
   const blobs = join(cache, "hub", "models--org--tiny", "blobs");
   const config = join(root, "served", "config.json");

@@ -195,14 +195,14 @@ function digest(text: string): string {
 }
 
 /** An error of the operating system while writing, with its remedy; a CarambaError passes through. */
-export function writeError(path: string, cause: unknown): CarambaError {
+export function writeError(path: string, cause: unknown, left = "nothing was left behind"): CarambaError {
   if (cause instanceof CarambaError) return cause;
   const code = systemCode(cause);
   switch (code) {
     case "ENOSPC":
     case "EDQUOT":
     case "EFBIG":
-      return new CarambaError(`${path}: cannot be written: ${fullReason[code]}; nothing was left behind`, {
+      return new CarambaError(`${path}: cannot be written: ${fullReason[code]}; ${left}`, {
         code: "disk-full",
         remedy: "Free space (older checkpoints, for example) or choose another folder, then run again.",
         cause,

@@ -46,7 +46,8 @@ export async function fetchContent(transfer: Transfer): Promise<void> {
     await syncFolder(dirname(blob));
   } catch (error) {
     if (!finished) await leave(partial, blob);
-    throw error instanceof CarambaError || transfer.signal?.aborted ? error : writeError(blob, error);
+    if (error instanceof CarambaError || transfer.signal?.aborted) throw error;
+    throw writeError(blob, error, "what arrived is kept for the next attempt");
   }
 }
 

@@ -26,7 +26,7 @@ export { type ExportDType, type HfLlama, openHfLlama, writeHfLlama } from "./hf-
 export { llamaTensors, type TensorPair } from "./hf-names.ts";
 export { fetchModel, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
-export { type HubEvent, type HubOptions, type HubSettings, hubSettings } from "./hub-settings.ts";
+export type { HubEvent, HubOptions } from "./hub-settings.ts";
 export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 export {
   f32ToBf16,
