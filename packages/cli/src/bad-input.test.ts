@@ -222,18 +222,41 @@ describe("a model", () => {
 
 describe("settings that are not built yet", () => {
   it.each([
-    ["use_amp: true", /use_amp/],
+    ["use_amp: true", /amp_dtype float16/],
     ["auto_batch_size: true", /auto_batch_size/],
     ["dtype: bfloat16", /dtype bfloat16/],
     ["distributed_strategy: ddp", /distributed_strategy/],
   ])("%s", async (train, message) => {
     const broken = await run(manifest({ train }));
-    expectOneMessage(broken, message, /target "teacher", run "base"/, /not supported yet/);
+    expectOneMessage(
+      broken,
+      message,
+      /manifest\.yml:\d+:\d+: targets\[0\]\.runs\[0\]\.train/,
+      /\^/,
+      /not supported yet/,
+    );
     expect(await files(broken.at)).toEqual(["manifest.yml"]);
   });
-  it("wandb", async () => {
-    const broken = await run(manifest().replace("eval_iters: 6", "eval_iters: 6, wandb: true"));
-    expectOneMessage(broken, /wandb/);
+  it.each([
+    ["wandb", "eval_iters: 6", "eval_iters: 6, wandb: true", /nothing is sent to Weights & Biases/],
+    [
+      "use_amp",
+      "dtype: float32",
+      "use_amp: true\n          amp_dtype: auto",
+      /use_amp is true, but auto resolves to float32/,
+    ],
+    ["dtype", "dtype: float32", "dtype: auto", /dtype auto resolves to float32/],
+    ["num_workers", "dtype: float32", "num_workers: 4", /num_workers describe other engines and change nothing here/],
+  ])("%s: accepted, and said to change nothing, in plan and log", async (_, from, to, notice) => {
+    const text = manifest().includes(from) ? manifest() : manifest({ train: from });
+    const at = join(root, `case-${count++}`);
+    const { code, err } = await run(text.replace(from, to), at);
+    expect(code).toBe(0);
+    expect(err).toMatch(notice);
+    expect(await runCli("compile", join(at, "manifest.yml"))).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(new RegExp(`notice: .*${notice.source}`)),
+    });
   });
 });
 

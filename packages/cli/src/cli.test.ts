@@ -156,13 +156,25 @@ describe("run and generate", () => {
       "--artifacts-dir",
       join(away, "artifacts"),
     ];
-    expect(await runCli(...args, "--all")).toMatchObject({
-      code: 0,
-      out: `${manifest}: would run teacher, dba\n`,
-      err: "",
-    });
-    expect(await runCli(...args, "--target", "convert")).toMatchObject({ out: `${manifest}: would run dba\n` });
-    expect(await runCli(...args, "--group", "dba")).toMatchObject({ out: `${manifest}: would run dba\n` });
+    const lines = async (...more: string[]) => {
+      const { code, out, err } = await runCli(...args, ...more);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      return out.trimEnd().split("\n");
+    };
+    const all = await lines("--all");
+    expect(all.at(-1)).toBe(`${manifest}: would run teacher, dba`);
+    for (const shown of [
+      /^target=teacher /,
+      /^target=dba /,
+      /^ {2}train_memory base=/,
+      /^check device: /,
+      /^check data of teacher: .*tokens\.npy: \d+ tokens, tokenizer byte$/,
+      /^check teacher of dba: .*\.safetensors$/,
+      /^check disk: checkpoints of tiny take up to /,
+    ])
+      expect(all).toContainEqual(expect.stringMatching(shown));
+    expect((await lines("--target", "convert")).at(-1)).toBe(`${manifest}: would run dba`);
+    expect((await lines("--group", "dba")).at(-1)).toBe(`${manifest}: would run dba`);
     await expect(readdir(away)).rejects.toThrow(/ENOENT/);
   });
 

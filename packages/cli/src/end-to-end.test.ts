@@ -308,7 +308,9 @@ describe("a target", () => {
       "        seed: 7\n        verify: { type: fidelity, batches: 1, max_ppl_ratio: 2 }",
     );
     const events: ExperimentEvent[] = [];
-    await expect(run({ manifest, onEvent: (e) => events.push(e) })).rejects.toThrow(/run "base": verify .*teacher/);
+    await expect(run({ manifest, onEvent: (e) => events.push(e) })).rejects.toThrow(
+      /manifest.yml:\d+:\d+: groups\[0\].runs\[0\].verify: .*teacher/,
+    );
     expect(events).toEqual([]);
   });
 });

@@ -25,7 +25,7 @@ export function reportError(error: unknown, write: (text: string) => void = (t) 
     write(`error: out of memory (${error.message})\n  -> make batch_size, block_size or the model smaller\n`);
     return;
   }
-  const { code, remedy } = error as { code?: unknown; remedy?: unknown };
+  const { code } = error as { code?: unknown };
   // Node's own misuse codes (ERR_...) are no mistakes of the user.
   if (typeof code !== "string" || code.startsWith("ERR_")) {
     write(
@@ -33,8 +33,7 @@ export function reportError(error: unknown, write: (text: string) => void = (t) 
     );
     return;
   }
-  const cause = (error.cause as { code?: unknown } | undefined)?.code;
-  const known = typeof remedy === "string" ? remedy : (systemRemedies[code] ?? systemRemedies[String(cause)]);
+  const known = remedyOf(error);
   write(`error: ${messageOf(error)}\n${known ? `  -> ${known}\n` : ""}`);
 }
 
@@ -44,4 +43,12 @@ function messageOf(error: Error): string {
   const [first] = issues ?? [];
   if (first?.code !== "syntax") return error.message;
   return `${first.file}:${first.line}:${first.column}: ${first.message}\n${first.excerpt}`;
+}
+
+/** How to mend an error, where that is known. */
+export function remedyOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, remedy } = error as { code?: unknown; remedy?: unknown };
+  const cause = (error.cause as { code?: unknown } | undefined)?.code;
+  return typeof remedy === "string" ? remedy : (systemRemedies[String(code)] ?? systemRemedies[String(cause)]);
 }

@@ -1,8 +1,9 @@
 // What commands that run experiments share: live progress, Ctrl-C that leaves a resumable state, and the summary.
 import type { ExperimentListener, ExperimentResult } from "@caramba/experiment";
 import { displayOn } from "@caramba/instrumentation";
+import { printJson } from "./json-output.ts";
 import { narrate } from "./narrate.ts";
-import { summaryLines } from "./summary.ts";
+import { summaryLines, summaryObject } from "./summary.ts";
 
 const interrupted = 130;
 /** Signals closer together than this are one Ctrl-C: it can arrive from the terminal and from npm. */
@@ -11,6 +12,7 @@ const oneInterruptMs = 1500;
 /** Runs `work` with a signal that Ctrl-C aborts and a listener that shows progress; `work` returns what to print last. */
 export async function interruptible(
   work: (signal: AbortSignal, onEvent: ExperimentListener) => Promise<() => number>,
+  json = false,
 ): Promise<number> {
   const controller = new AbortController();
   const display = displayOn(process.stderr);
@@ -32,7 +34,8 @@ export async function interruptible(
   } catch (error) {
     display.idle();
     if (!controller.signal.aborted || error !== controller.signal.reason) throw error;
-    process.stdout.write("Interrupted before training began. Run the same command again to go on.\n");
+    if (json) printJson({ ok: false, exitCode: interrupted, status: "interrupted", targets: [] });
+    else process.stdout.write("Interrupted before training began. Run the same command again to go on.\n");
     return interrupted;
   } finally {
     process.off("SIGINT", stop);
@@ -40,8 +43,10 @@ export async function interruptible(
   }
 }
 
-/** Prints what came of an experiment; returns the exit code. */
-export function finish(result: ExperimentResult): number {
-  process.stdout.write(`${summaryLines(result).join("\n")}\n`);
-  return result.status === "finished" ? 0 : interrupted;
+/** Prints what came of an experiment, as a summary or as one JSON object; returns the exit code. */
+export function finish(result: ExperimentResult, json = false, more: Readonly<Record<string, unknown>> = {}): number {
+  const code = result.status === "finished" ? 0 : interrupted;
+  if (json) printJson({ ok: code === 0, exitCode: code, ...summaryObject(result), ...more });
+  else process.stdout.write(`${summaryLines(result).join("\n")}\n`);
+  return code;
 }

@@ -16,6 +16,30 @@ export function summaryLines(result: ExperimentResult): string[] {
   return result.targets.flatMap((target) => targetLines(target));
 }
 
+/** The same for programs. */
+export function summaryObject(result: ExperimentResult): Record<string, unknown> {
+  return {
+    name: result.plan.name,
+    status: result.status,
+    targets: result.targets.map(({ target, status, folder, artifacts, runs, verifications, benchmarks, ...rest }) => ({
+      name: target.name,
+      status,
+      checkpoints: folder,
+      artifacts,
+      parameters: parameterCount(rest.student),
+      kvBytesPerToken: kvBytesPerToken(rest.student),
+      runs: runs.map(({ run, outcome: { status: ended, step, finalLoss, resumedFrom } }) => ({
+        ...{ id: run.id, status: ended, step, finalLoss, resumedFrom },
+      })),
+      verifications: verifications.map(({ run, result: verified }) => ({ run, ...verified })),
+      perplexity: benchmarks?.perplexity ?? [],
+      comparison: benchmarks?.comparison ?? null,
+      latency: benchmarks?.latency ?? [],
+      memory: benchmarks?.memory ?? [],
+    })),
+  };
+}
+
 function targetLines(target: TargetOutcome): string[] {
   const lines = ["", `== ${target.target.name} ==`];
   for (const { run, outcome } of target.runs)

@@ -13,7 +13,8 @@ export type IssueCode =
   | "wrong_type"
   | "invalid_value"
   | "variable"
-  | "rule";
+  | "rule"
+  | "unsupported";
 
 /** One mistake; `path` in the spelling of whoever wrote it (manifest: snake_case, code: camelCase). */
 export interface ConfigIssue {

@@ -8,6 +8,7 @@ export {
   attentionGeometry,
   attentionLayerSchema,
   type RopeScaling,
+  rotatedHeadDim,
 } from "./attention.ts";
 export {
   type AccuracyBenchmarkConfig,
@@ -112,9 +113,11 @@ export {
   type NoneEmbedderConfig,
   type TokenEmbedderConfig,
 } from "./model.ts";
+export { planNotices } from "./notices.ts";
 export { type OptimizeOptions, optimize, optimizeModel } from "./optimize.ts";
 export { modelParameters, nodeParameters } from "./parameters.ts";
 export { type ParsedManifest, type ParseOptions, parseManifest, parseManifestOrThrow } from "./parse.ts";
+export { placeOf } from "./places.ts";
 export {
   type Defaults,
   type Plan,
@@ -129,6 +132,8 @@ export { resolvedManifest } from "./resolved.ts";
 export type { ExpectedValue, RunMode } from "./run.ts";
 export { formatShape, type Shape, type ShapeDim } from "./shape.ts";
 export { inferShapes, type NodeShape, type ShapeInference } from "./shapes.ts";
+export { type PlanIssue, unsupportedSettings } from "./supported.ts";
+export { closest } from "./suggest.ts";
 export {
   type BranchingTopologyConfig,
   type CyclicTopologyConfig,

@@ -7,12 +7,11 @@ import { expectedRules } from "./expected.ts";
 import type { GroupManifest, Manifest, ManifestDefaults, ManifestTarget, TargetManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model.ts";
 import { snake } from "./names.ts";
+import { notePlace, type Path } from "./places.ts";
 import { type Defaults, type Plan, type Run, stripPrefix, type Target, type TargetTrainer } from "./plan.ts";
 import type { ManifestRun } from "./run.ts";
 import type { RuleIssue } from "./schema.ts";
 import { closest } from "./suggest.ts";
-
-type Path = (string | number)[];
 
 /** What holds where a manifest says nothing. Metrics stay on this machine unless a manifest asks otherwise. */
 const standardDefaults: Defaults = {
@@ -55,6 +54,7 @@ class Lowering {
 
   mergeDefaults(written: ManifestDefaults): Defaults {
     const merged: Record<string, unknown> = { ...standardDefaults };
+    const places: Record<string, Path> = {};
     for (const key of Object.keys(standardDefaults) as (keyof Defaults)[]) {
       const flat = written[key];
       if (flat !== null) merged[key] = flat;
@@ -68,8 +68,10 @@ class Lowering {
           );
         }
         merged[key] = nested;
+        places[snake(key)] = ["defaults", section, snake(key)];
       }
     }
+    notePlace(merged, ["defaults"], places);
     return merged as unknown as Defaults;
   }
 
@@ -82,7 +84,7 @@ class Lowering {
     return manifest.groups.map((group, index): Target => {
       const path = ["groups", index];
       const runs = this.runs(group.runs, manifest.model, path, ["model", "block_size"]);
-      return {
+      const target: Target = {
         name: group.name,
         description: group.description,
         data: {
@@ -99,6 +101,8 @@ class Lowering {
         runs,
         benchmarks: this.benchmarks(group.benchmarks, group.data, manifest.model, path),
       };
+      notePlace(target, path, { model: ["model"], data_source: [...path, "data"] });
+      return target;
     });
   }
 
@@ -116,7 +120,7 @@ class Lowering {
     const { model } = target.system.config;
     const runs = this.runs(target.runs, model, path, [...path, "system", "config", "model", "block_size"]);
     this.trainerFits(target, path);
-    return {
+    const lowered: Target = {
       name: target.name,
       description: target.description,
       data: {
@@ -133,6 +137,11 @@ class Lowering {
       runs,
       benchmarks: this.benchmarks(target.benchmarks, config.path, model, path),
     };
+    notePlace(lowered, path, {
+      model: [...path, "system", "config", "model"],
+      data_source: [...path, "data", "config", config.path === null ? "dataset" : "path"],
+    });
+    return lowered;
   }
 
   /** A trainer that was named outright must be able to do every run. */
@@ -171,7 +180,9 @@ class Lowering {
       for (const seed of seeds) {
         const suffix = Array.isArray(run.seed) ? `__s${seed}` : "";
         places.push(index);
-        runs.push(this.run(run, seed, suffix));
+        const lowered = this.run(run, seed, suffix);
+        notePlace(lowered, path);
+        runs.push(lowered);
       }
     }
     this.unique(
@@ -215,8 +226,10 @@ class Lowering {
         const message = `expected at most the model's block_size ${limit} tokens of context, found ${length}`;
         this.report([...owner, "benchmarks", index, "config", key], message);
       }
-      if ((config.type !== "perplexity" && config.type !== "context") || config.dataset !== null) return spec;
-      return { ...spec, config: { ...config, dataset: data } };
+      const own = (config.type !== "perplexity" && config.type !== "context") || config.dataset !== null;
+      const lowered: BenchmarkSpec = own ? { ...spec } : { ...spec, config: { ...config, dataset: data } };
+      notePlace(lowered, [...owner, "benchmarks", index]);
+      return lowered;
     });
   }
 

@@ -11,6 +11,7 @@ import { Placing } from "./placing.ts";
 import type { Plan } from "./plan.ts";
 import { applySettings } from "./settings.ts";
 import { readSource } from "./source.ts";
+import type { PlanIssue } from "./supported.ts";
 import { substituteVariables } from "./vars.ts";
 
 export interface ParseOptions {
@@ -18,6 +19,8 @@ export interface ParseOptions {
   file?: string | undefined;
   /** Changes made before variables are substituted: `vars.d_model=64`, `targets.paper.runs.blockwise.steps=5`. */
   set?: readonly string[] | undefined;
+  /** Further checks of a plan that is right so far, e.g. `unsupportedSettings`; what they find is placed like the rest. */
+  check?: ((plan: Plan) => readonly PlanIssue[]) | undefined;
 }
 
 export type ParsedManifest =
@@ -27,7 +30,7 @@ export type ParsedManifest =
 /** The plan of a manifest, or every mistake in it with its place. Never throws on any text. */
 export function parseManifest(text: string, options: ParseOptions = {}): ParsedManifest {
   const file = options.file ?? "manifest.yml";
-  const result = read(text, file, options.set ?? []);
+  const result = read(text, file, options);
   if ("manifest" in result) return { ok: true, ...result, issues: [] };
   return { ok: false, issues: result.place.all() };
 }
@@ -42,7 +45,7 @@ export function parseManifestOrThrow(text: string, options: ParseOptions = {}): 
 function read(
   text: string,
   file: string,
-  settings: readonly string[],
+  { set = [], check: further }: ParseOptions,
 ): { manifest: Manifest; plan: Plan } | { place: Placing } {
   const place = new Placing(text, file);
   const suffix = /\.(json|ya?ml)$/i.exec(file)?.[1]?.toLowerCase();
@@ -70,7 +73,7 @@ function read(
     });
     return { place };
   }
-  const changed = applySettings(read, settings);
+  const changed = applySettings(read, set);
   const written = changed.root;
   const { root, issues } = substituteVariables(written);
   for (const issue of [...changed.issues, ...issues]) place.at(issue);
@@ -86,6 +89,9 @@ function read(
   }
   const lowered = lowerManifest(parsed.value);
   for (const { path, message } of lowered.issues) place.on({ code: "rule", path, message }, root, written);
+  if (!place.empty) return { place };
+  for (const { code, path, message, remedy } of further?.(lowered.plan) ?? [])
+    place.on({ code, path, message: `${message}; ${remedy}` }, root, written);
   return place.empty ? { manifest: parsed.value, plan: lowered.plan } : { place };
 }
 

@@ -1,9 +1,9 @@
 // The whole pipeline: manifest -> parse -> lower -> validate -> build -> run -> verify -> benchmark -> artifacts.
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { writeArtifacts } from "@caramba/artifacts";
-import { type Plan, parseManifestOrThrow, selectTarget, type Target } from "@caramba/config";
-import { type Backend, CarambaError, openBackend } from "@caramba/tensor";
+import { type Plan, parseManifestOrThrow, planNotices, unsupportedSettings } from "@caramba/config";
+import { openBackend } from "@caramba/tensor";
+import { chooseTargets, deviceOf } from "./choose.ts";
 import type { ExperimentListener } from "./events.ts";
 import { reportOf } from "./report.ts";
 import { runTarget, type TargetResult } from "./run-target.ts";
@@ -44,10 +44,15 @@ export interface ExperimentResult {
 export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
   const started = new Date();
   const { manifest, manifestPath = null, onEvent = () => {}, signal = null } = options;
-  const { plan } = parseManifestOrThrow(manifest, manifestPath === null ? {} : { file: manifestPath });
+  const { plan } = parseManifestOrThrow(manifest, {
+    ...(manifestPath === null ? {} : { file: manifestPath }),
+    check: (parsed) => unsupportedSettings(parsed, chooseTargets(parsed, options, manifestPath)),
+  });
   const targets = chooseTargets(plan, options, manifestPath);
   demandSupportedPlan(plan, targets);
-  const backend = await openDevice(options, targets);
+  for (const message of planNotices(plan, targets)) onEvent({ type: "note", message });
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const backend = await openBackend(deviceOf(targets, options.device), threads);
   const results: (TargetResult & { artifacts: string | null })[] = [];
   try {
     for (const target of targets) {
@@ -83,36 +88,4 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   } finally {
     await backend.close();
   }
-}
-
-/** The targets that a command line means. @throws CarambaError, ConfigError when there is none, or none of that name. */
-export function chooseTargets(
-  plan: Plan,
-  { target, all = false }: Pick<ExperimentOptions, "target" | "all">,
-  manifestPath: string | null = null,
-): readonly Target[] {
-  if (plan.targets.length === 0)
-    throw new CarambaError(`${manifestPath ?? "the manifest"} has no targets, so there is nothing to run`, {
-      code: "target",
-      remedy: "add one below targets; caramba presets shows examples",
-    });
-  return all ? plan.targets : [selectTarget(plan, target)];
-}
-
-/** One engine for all runs: the one asked for, else the one that runs name. */
-async function openDevice(options: ExperimentOptions, targets: readonly Target[]): Promise<Backend> {
-  const devices = targets.flatMap((t) => t.runs.flatMap((r) => r.train?.device ?? []));
-  const named = [...new Set(devices)].filter((device) => device !== "auto");
-  if (options.device === undefined && named.length > 1)
-    throw new CarambaError(`the runs name different devices (${named.join(", ")}), which is not supported yet`, {
-      code: "unsupported",
-      remedy: "name one in the manifest, or choose it with --device",
-    });
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return openBackend(options.device ?? named[0] ?? "auto", threads);
-}
-
-/** Folder of a target's checkpoints. */
-export function targetFolder(runsDir: string, plan: Plan, target: Target): string {
-  return join(runsDir, plan.name, target.name);
 }

@@ -14,7 +14,7 @@ import type { ExperimentListener } from "./events.ts";
 import { openText, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
 import { type Sample, sampleCompletions } from "./samples.ts";
-import { demandSupported } from "./support.ts";
+import { demandSupportedPlan } from "./support.ts";
 import { trainRun } from "./train-run.ts";
 import { type LoggedStep, TrainingLog } from "./training-log.ts";
 
@@ -51,7 +51,7 @@ export interface TargetResult {
  */
 export async function runTarget(target: Target, context: TargetContext): Promise<TargetResult> {
   const { plan, backend, onEvent, signal } = context;
-  demandSupported(target);
+  demandSupportedPlan(plan, [target]);
   const stage = (name: "data" | "build" | "verify" | "benchmark", detail: string) =>
     onEvent({ type: "stage", stage: name, target: target.name, detail });
   stage("data", target.data.path ?? "");
@@ -116,7 +116,8 @@ export async function runTarget(target: Target, context: TargetContext): Promise
         split: text.split,
         dataPath: target.data.path,
         seed: target.runs[0]?.seed ?? 0,
-        loadCheckpoint: async (path) => (await openModel(path, context.manifestPath)).model,
+        loadCheckpoint: async (path) =>
+          (await openModel(path, context.manifestPath, { onEvent, signal, target: target.name })).model,
         ...(signal ? { signal } : {}),
         onProgress: ({ benchmark, done, total }) =>
           onEvent({ type: "progress", stage: "benchmark", target: target.name, detail: benchmark, done, total }),

@@ -1,13 +1,13 @@
 import { parseManifestOrThrow, presets } from "@caramba/config";
 import { expect, it } from "vitest";
-import { demandSupported } from "./support.ts";
+import { demandSupportedPlan } from "./support.ts";
 
 /** The quick start with one edit in the part that begins at `from`. */
 function check(from: string, edit: (text: string) => string): void {
   const text = presets["quickstart"] ?? "";
   const at = text.indexOf(from);
   const { plan } = parseManifestOrThrow(text.slice(0, at) + edit(text.slice(at)));
-  for (const target of plan.targets) demandSupported(target);
+  demandSupportedPlan(plan, plan.targets);
 }
 
 it("the quick start itself is supported", () => {

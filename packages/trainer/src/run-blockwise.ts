@@ -70,7 +70,7 @@ class BlockCache {
     return new BlockCache(await compile({ outputs }, { backend }), context);
   }
 
-  /** The pool has as many batches as the cache holds; step n uses batch n modulo that. */
+  /** The pool has as many batches as the cache holds; micro step n uses batch n modulo that. */
   async at(step: number): Promise<Sample> {
     const pool = Math.max(1, this.#context.train.blockwiseTeacherCacheMaxSize);
     const key = step % pool;
@@ -107,10 +107,10 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
         code: "unsupported",
         remedy: `set ${spelling} to false`,
       });
-  if (train.blockwiseDistillTarget !== "attention" || train.gradientAccumulationSteps !== 1)
+  if (train.blockwiseDistillTarget !== "attention")
     throw new CarambaError(
-      `run "${context.runId}": blockwise training supports blockwise_distill_target attention without accumulation`,
-      { code: "unsupported", remedy: "set blockwise_distill_target: attention and gradient_accumulation_steps: 1" },
+      `run "${context.runId}": blockwise_distill_target ${train.blockwiseDistillTarget} is not supported yet`,
+      { code: "unsupported", remedy: "set blockwise_distill_target: attention" },
     );
   const layers = attentionLayers(model);
   const count = attentionLayers(teacher).length;
@@ -192,7 +192,8 @@ async function trainBlock(
   const converging = train.convergenceTarget !== null;
   const limit = converging ? train.convergenceMaxSteps : steps;
   const saveEvery = train.saveEvery ?? 100;
-  const tokensPerStep = train.batchSize * train.blockSize;
+  const micros = train.gradientAccumulationSteps;
+  const tokensPerStep = micros * train.batchSize * train.blockSize;
   let [best, sinceBest] = [Number.POSITIVE_INFINITY, 0];
   let firstLoss: number | null = null;
   let lastLoss: number | null = null;
@@ -208,10 +209,12 @@ async function trainBlock(
   try {
     for (let n = resumed?.blockStep ?? 0; n < limit; n++) {
       const start = performance.now();
-      const sample = await cache.at(n);
+      const samples: Sample[] = [];
+      for (let k = 0; k < micros; k++) samples.push(await cache.at(n * micros + k));
       const horizon = train.blockwiseResetLrEachBlock ? { at: n, of: limit } : { at: done, of: total };
       const lr = train.lr * learningRateFactor(horizon.at, { ...train, totalSteps: horizon.of });
-      const report = await step.run([{ x: sample.x, target: sample.target }], { step: n, lr, seed });
+      const feeds = samples.map(({ x, target }) => ({ x, target }));
+      const report = await step.run(feeds, { step: n, lr, seed });
       done++;
       firstLoss ??= report.loss;
       lastLoss = report.loss;

@@ -80,12 +80,15 @@ describe("compile --json", () => {
     expect(blockwise?.memory?.optimizer).toBeLessThan((finetune?.memory?.optimizer ?? 0) / 4);
   });
 
-  it("a mistake is exit code 1 and no JSON", async () => {
-    expect(await runCli("compile", path, "--json", "--set", "targets.teacher.runs[0].train.lr=-1")).toMatchObject({
-      code: 1,
-      out: "",
-      err: expect.stringContaining("train.lr"),
-    });
+  it("a mistake is exit code 1, text for people and an object for programs", async () => {
+    const { code, out, err } = await runCli("compile", path, "--json", "--set", "targets.teacher.runs[0].train.lr=-1");
+    expect(code).toBe(1);
+    expect(err).toContain("train.lr");
+    const { ok, exitCode, error } = JSON.parse(out);
+    expect({ ok, exitCode, code: error.code }).toEqual({ ok: false, exitCode: 1, code: "MANIFEST_INVALID" });
+    expect(error.issues).toEqual([
+      expect.objectContaining({ path: expect.arrayContaining(["train", "lr"]), found: "-1", line: 1, column: 34 }),
+    ]);
   });
 });
 

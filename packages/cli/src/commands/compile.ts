@@ -1,7 +1,7 @@
 // caramba compile: everything up to validation, and the plan as text or JSON with what the models cost.
-import { totalmem } from "node:os";
-import { describePlan, resolvedManifest, selectTarget } from "@caramba/config";
-import { describeCosts, formatBytes, largestNeed } from "./costs-text.ts";
+import { describePlan, planNotices, resolvedManifest, selectTarget } from "@caramba/config";
+import { printJson } from "../json-output.ts";
+import { describeCosts, machineMemory, memoryWarnings } from "./costs-text.ts";
 import { type ManifestChanges, openManifest } from "./open-manifest.ts";
 
 /** Options of `caramba compile`. */
@@ -25,6 +25,7 @@ export async function compile(name: string, options: CompileOptions): Promise<nu
   const { path, plan } = await openManifest(name, options);
   const target = options.target === undefined ? undefined : selectTarget(plan, options.target);
   const targets = target ? [target] : plan.targets;
+  const notices = planNotices(plan, targets);
   if (options.resolved) {
     const resolved = resolvedManifest({ ...plan, targets: [...targets] });
     print(options.json ? JSON.stringify(resolved) : JSON.stringify(resolved, null, 2));
@@ -33,22 +34,18 @@ export async function compile(name: string, options: CompileOptions): Promise<nu
   if (!options.printPlan && !options.json) {
     const names = plan.targets.map((t) => t.name).join(", ");
     print(`${path}: ok, ${names === "" ? "no targets" : `targets ${names}`}`);
+    for (const notice of notices) print(`notice: ${notice}`);
     return 0;
   }
   // Models and graphs are loaded only to be counted.
   const { targetCosts } = await import("./costs.ts");
   const costs = await Promise.all(targets.map(targetCosts));
-  const machine = options.machineBytes ?? totalmem();
-  const warnings = costs.flatMap((cost) => {
-    const { bytes, what } = largestNeed(cost);
-    return bytes > machine
-      ? [`${what} needs about ${formatBytes(bytes)}; this machine has ${formatBytes(machine)} of memory`]
-      : [];
-  });
+  const warnings = memoryWarnings(costs, options.machineBytes ?? machineMemory());
   const lines = describePlan(plan, target ? { target } : {});
-  if (options.json) print(JSON.stringify({ ok: true, file: path, name: plan.name, plan: lines, costs, warnings }));
+  if (options.json) printJson({ ok: true, file: path, name: plan.name, plan: lines, costs, notices, warnings });
   else {
     for (const line of [...lines, ...costs.flatMap(describeCosts)]) print(line);
+    for (const notice of notices) print(`notice: ${notice}`);
     for (const warning of warnings) print(`warning: ${warning}`);
   }
   return 0;

@@ -1,4 +1,5 @@
 // Costs as lines of --print-plan, and the largest need for the warning about this machine's memory.
+import { totalmem } from "node:os";
 import type { TargetCosts } from "./costs.ts";
 
 /** 1,234,567; Node's own formatting takes 30 ms the first time. */
@@ -39,4 +40,19 @@ export function largestNeed(costs: TargetCosts): { readonly bytes: number; reado
   );
   const served = { bytes: costs.serveBytes.total, what: `generating with ${costs.target}` };
   return trained.reduce((most, next) => (next.bytes > most.bytes ? next : most), served);
+}
+
+/** Memory that this process may use, in bytes. */
+export function machineMemory(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+}
+
+/** A sentence for each target that needs more memory than the machine has. */
+export function memoryWarnings(costs: readonly TargetCosts[], machine: number = machineMemory()): string[] {
+  return costs.flatMap((cost) => {
+    const { bytes, what } = largestNeed(cost);
+    return bytes > machine
+      ? [`${what} needs about ${formatBytes(bytes)}; this machine has ${formatBytes(machine)} of memory`]
+      : [];
+  });
 }

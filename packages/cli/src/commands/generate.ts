@@ -76,7 +76,8 @@ export async function generateText(checkpoint: string, options: GenerateOptions)
   return 0;
 }
 
-async function tokenizerOf(path: string): Promise<string> {
+/** The tokenizer that belongs to a checkpoint or folder. */
+export async function tokenizerOf(path: string): Promise<string> {
   if (!path.endsWith(".safetensors")) return path;
   const opened = await openCheckpoint(path);
   await opened.close();

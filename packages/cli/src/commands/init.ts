@@ -1,5 +1,6 @@
 // caramba init: a commented manifest for a stated number of parameters.
 import { editorLine, modelParameters, optimize } from "@caramba/config";
+import { printJson } from "../json-output.ts";
 import { writeNew } from "./presets.ts";
 
 /** Options of `caramba init`. */
@@ -8,19 +9,23 @@ export interface InitOptions {
   readonly output: string;
   readonly vocabSize: number;
   readonly blockSize: number;
+  readonly json?: boolean;
 }
 
 /** Writes the manifest. Returns the exit code. */
 export async function init(options: InitOptions): Promise<number> {
-  await writeNew(options.output, initialManifest(options));
-  process.stdout.write(
-    `${options.output}: prepare text with caramba prepare, then caramba compile ${options.output} --print-plan\n`,
-  );
+  const text = initialManifest(options);
+  await writeNew(options.output, text);
+  if (options.json) printJson({ ok: true, file: options.output });
+  else
+    process.stdout.write(
+      `${options.output}: prepare text with caramba prepare, then caramba compile ${options.output} --print-plan\n`,
+    );
   return 0;
 }
 
 /** The manifest as YAML. Throws ConfigError where the vocabulary alone exceeds the budget. */
-export function initialManifest({ params, vocabSize, blockSize }: Omit<InitOptions, "output">): string {
+export function initialManifest({ params, vocabSize, blockSize }: Omit<InitOptions, "output" | "json">): string {
   const model = optimize(params, { vocabSize, blockSize });
   const [blocks] = model.topology.layers as readonly Blocks[];
   const [attention, feedForward] = [blocks?.layers[0]?.layers[1], blocks?.layers[1]?.layers[1]];

@@ -27,9 +27,8 @@ it("--mode sample is generate", () => {
 });
 
 it("what has no counterpart is refused, what is new is left alone", async () => {
-  expect(() => modernArguments(["--mode", "train", "--resume", "x.safetensors"])).toThrow(
-    /--resume has no counterpart/,
-  );
+  const resumed = ["--mode", "train", "--exp", "dba", "--resume", "x.safetensors"];
+  expect(modernArguments(resumed)).toEqual(["run", "research_dba", "--resume", "x.safetensors"]);
   expect(() => modernArguments(["--mode=sample", "--prompt", "a"])).toThrow(/needs --ckpt/);
   expect(await runCli("--mode", "chat", "--ckpt", "x")).toMatchObject({
     code: 1,
@@ -43,6 +42,11 @@ it("a manifest's path alone runs it", async () => {
   const root = await mkdtemp(join(tmpdir(), "caramba-legacy-"));
   const file = join(root, "m.yml");
   await runCli("presets", "copy", "tiny_gqa", file);
-  expect(await runCli(file, "--dry-run")).toMatchObject({ code: 0, out: `${file}: would run train\n` });
+  const { code, out } = await runCli(file, "--dry-run");
+  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({
+    code: 1,
+    last: `${file}: cannot run train yet`,
+  });
+  expect(out).toMatch(/missing data of train: .*tokens\.npy does not exist\n {2}-> make it with: caramba prepare/);
   await rm(root, { recursive: true });
 });

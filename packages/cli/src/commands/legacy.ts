@@ -1,5 +1,5 @@
 // The command lines of older READMEs, which have no command: `caramba manifest.yml --target x`, and
-// `caramba --mode train|sample --exp gqa --data tokens.npy --ckpt file --entity name --project name`. They are rewritten to
+// `caramba --mode train|sample|chat --exp gqa --data tokens.npy --ckpt file --entity name --project name`. They are rewritten to
 // today's commands; what has no counterpart is refused with its remedy.
 import { existsSync } from "node:fs";
 import { CarambaError } from "@caramba/tensor";
@@ -21,19 +21,14 @@ export function modernArguments(args: readonly string[]): readonly string[] {
       given.set(name, words[++i] ?? "");
     else rest.push(word);
   }
-  if (rest.includes("--resume"))
-    throw new CarambaError("--resume has no counterpart", {
-      code: "resume",
-      remedy: "leave it out: a run goes on from its own latest checkpoint below --runs-dir",
-    });
   const mode = given.get("mode");
-  if (mode === "sample") {
+  if (mode === "sample" || mode === "chat") {
     const checkpoint = given.get("ckpt");
-    if (checkpoint) return ["generate", checkpoint, ...rest];
-    throw new CarambaError("--mode sample needs --ckpt", { code: "ckpt", remedy: "add --ckpt <file.safetensors>" });
+    if (checkpoint) return [mode === "sample" ? "generate" : "chat", checkpoint, ...rest];
+    throw new CarambaError(`--mode ${mode} needs --ckpt`, { code: "ckpt", remedy: "add --ckpt <file.safetensors>" });
   }
   if (mode !== "train")
-    throw new CarambaError(`expected --mode train or sample, found ${mode}`, {
+    throw new CarambaError(`expected --mode train, sample or chat, found ${mode}`, {
       code: "mode",
       remedy: "caramba generate <checkpoint> --prompt <text> answers one prompt at a time",
     });

@@ -73,7 +73,7 @@ export class Passes {
   /** Blockwise: inputs and teacher outputs of a pool of batches, kept in host memory. */
   keptBytes(train: TrainConfig, steps: number): number {
     if (train.phase !== "blockwise" || !train.cacheTeacherOutputs) return 0;
-    const batches = Math.min(steps, train.blockwiseTeacherCacheMaxSize);
+    const batches = Math.min(steps * train.gradientAccumulationSteps, train.blockwiseTeacherCacheMaxSize);
     const width = (this.#small?.[0] ?? this.#whole).attentionWidth;
     return batches * 2 * train.batchSize * train.blockSize * width * bytesPerNumber;
   }

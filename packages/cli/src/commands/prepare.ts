@@ -5,6 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { collectText, loadTokenizer, prepareTokens, readTokenFileInfo, trainBpe } from "@caramba/data";
 import { CarambaError } from "@caramba/tensor";
+import { printJson } from "../json-output.ts";
 
 /** Options of `caramba prepare`. */
 export interface PrepareOptions {
@@ -13,6 +14,7 @@ export interface PrepareOptions {
   readonly tokenizer?: string;
   readonly vocabSize: number;
   readonly maxBytes?: number;
+  readonly json?: boolean;
 }
 
 /** Prepares text. Returns the exit code. */
@@ -36,9 +38,13 @@ export async function prepare(options: PrepareOptions): Promise<number> {
   }
   const tokenizer = await loadTokenizer(path);
   const result = await prepareTokens({ documents: corpus, tokenizer, output: options.output });
-  process.stdout.write(
-    `${result.path}: ${result.tokens} tokens of ${result.documents} documents, tokenizer ${path} (vocabulary ${tokenizer.vocabSize})${result.reused ? ", unchanged" : ""}\n`,
-  );
+  const { path: file, tokens, documents, reused } = result;
+  if (options.json)
+    printJson({ ok: true, file, tokens, documents, reused, tokenizer: path, vocabSize: tokenizer.vocabSize });
+  else
+    process.stdout.write(
+      `${result.path}: ${result.tokens} tokens of ${result.documents} documents, tokenizer ${path} (vocabulary ${tokenizer.vocabSize})${result.reused ? ", unchanged" : ""}\n`,
+    );
   return 0;
 }
 

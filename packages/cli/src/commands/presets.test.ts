@@ -28,14 +28,19 @@ it("list and show are the same as without a word", async () => {
   expect(await runCli("presets", "show", "dba")).toEqual(await runCli("presets", "dba"));
 });
 
-it.each([["copy", "dba"], ["show"], ["list", "dba"], ["dba", "x.yml"], ["show", "nope"]])(
-  "presets %s %s is refused with a remedy",
+it.each([["copy", "dba"], ["show"], ["list", "dba"], ["dba", "x.yml"]])(
+  "presets %s %s is a misuse",
   async (...words) => {
     const { code, out, err } = await runCli("presets", ...words.filter((word) => word !== undefined));
-    expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toContain("caramba presets");
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain("--help");
   },
 );
+
+it("a name that does not exist is refused with the closest", async () => {
+  const { code, err } = await runCli("presets", "show", "tiny_gqq");
+  expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('did you mean "tiny_gqa"') });
+});
 
 it("schema prints what the parser's schemas say, or writes it", async () => {
   const { code, out } = await runCli("schema");

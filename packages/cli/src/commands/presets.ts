@@ -1,46 +1,49 @@
 // caramba presets: names with their first comment line, the text of one, or a copy of one to start from.
 import { writeFile } from "node:fs/promises";
-import { presets } from "@caramba/config";
+import { closest, presets } from "@caramba/config";
 import { CarambaError } from "@caramba/tensor";
+import { printJson } from "../json-output.ts";
 
-/** Lists presets, or prints one. Returns the exit code. */
-export function showPresets(name?: string): number {
-  if (name === undefined) {
-    const width = Math.max(...Object.keys(presets).map((n) => n.length));
-    for (const [preset, text] of Object.entries(presets))
-      process.stdout.write(`${preset.padEnd(width)}  ${text.split("\n")[0]?.replace(/^# */, "")}\n`);
-    return 0;
-  }
-  process.stdout.write(presetText(name));
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+/** Lists presets. Returns the exit code. */
+export function listPresets({ json }: JsonOption = {}): number {
+  const all = Object.entries(presets).map(([name, text]) => ({
+    name,
+    about: text.split("\n")[0]?.replace(/^# */, ""),
+  }));
+  const width = Math.max(...all.map(({ name }) => name.length));
+  if (json) printJson({ ok: true, presets: all });
+  else for (const { name, about } of all) process.stdout.write(`${name.padEnd(width)}  ${about}\n`);
   return 0;
 }
 
-/** `presets`, `presets NAME`, `presets list`, `presets show NAME`, `presets copy NAME FILE`. Returns the exit code. */
-export async function presetsCommand(first?: string, rest: readonly string[] = []): Promise<number> {
-  const words =
-    first === undefined
-      ? ["list"]
-      : ["list", "show", "copy"].includes(first)
-        ? [first, ...rest]
-        : ["show", first, ...rest];
-  const [action, name, file] = words;
-  const wanted = action === "copy" ? 3 : action === "show" ? 2 : 1;
-  if (words.length !== wanted)
-    throw new CarambaError(`presets ${action} takes ${wanted - 1} arguments, found ${words.length - 1}`, {
-      code: "usage",
-      remedy: "caramba presets list, caramba presets show <name>, or caramba presets copy <name> <file>",
-    });
-  if (action !== "copy") return showPresets(name);
-  await writeNew(file as string, presetText(name as string));
-  process.stdout.write(`${file}: a copy of ${name}\n`);
+/** Prints a preset. Returns the exit code. */
+export function showPreset(name: string, { json }: JsonOption = {}): number {
+  const text = presetText(name);
+  if (json) printJson({ ok: true, name, text });
+  else process.stdout.write(text);
+  return 0;
+}
+
+/** Copies a preset to a new file. Returns the exit code. */
+export async function copyPreset(name: string, file: string, { json }: JsonOption = {}): Promise<number> {
+  await writeNew(file, presetText(name));
+  if (json) printJson({ ok: true, name, file });
+  else process.stdout.write(`${file}: a copy of ${name}\n`);
   return 0;
 }
 
 function presetText(name: string): string {
   const text = Object.hasOwn(presets, name) ? presets[name] : undefined;
-  if (text === undefined)
-    throw new CarambaError(`there is no preset "${name}"`, { code: "preset", remedy: "caramba presets lists them" });
-  return text;
+  if (text !== undefined) return text;
+  const near = closest(name, Object.keys(presets));
+  throw new CarambaError(`there is no preset "${name}"${near === undefined ? "" : ` (did you mean "${near}"?)`}`, {
+    code: "preset",
+    remedy: "caramba presets lists them",
+  });
 }
 
 /** Writes a file that does not exist yet: nobody's manifest is overwritten. */

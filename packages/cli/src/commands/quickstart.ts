@@ -9,6 +9,7 @@ export interface QuickstartCommandOptions {
   readonly artifactsDir: string;
   readonly device?: string;
   readonly threads?: number;
+  readonly json?: boolean;
 }
 
 /** Runs the quick start. Returns the exit code. */
@@ -24,6 +25,7 @@ export async function quickstart(options: QuickstartCommandOptions): Promise<num
       onEvent,
     });
     return () => {
+      if (options.json) return finish(result, true, { manifest: result.manifestPath });
       const code = finish(result);
       process.stdout.write(`manifest   ${result.manifestPath}\n`);
       const student = result.targets.at(-1);
@@ -33,5 +35,5 @@ export async function quickstart(options: QuickstartCommandOptions): Promise<num
         );
       return code;
     };
-  });
+  }, options.json);
 }

@@ -1,6 +1,6 @@
 /**
- * Presets of the older manifest form (defaults, model, groups) around Llama 3.2 1B: a comparison that ends in
- * prompt suites, and an evaluation of the unchanged architecture. `\${name}` is a manifest variable.
+ * Presets of the older manifest form (defaults, model, groups) around Llama 3.2 1B: a comparison with the teacher, and
+ * an evaluation of the unchanged architecture. `\${name}` is a manifest variable.
  */
 
 const vars = `vars:
@@ -79,11 +79,11 @@ const runs = `      - id: blockwise
           dtype: float32
 `;
 
-export const llama32x1bDbaCompare: string = `# Llama 3.2 1B -> DBA, compared with its teacher: agreement after each run, then two prompt suites.
-# Older manifest form: one model, groups of runs. A benchmark without config names a suite by its id.
+export const llama32x1bDbaCompare: string = `# Llama 3.2 1B -> DBA, compared with its teacher: agreement of attention and logits after each run, then perplexity.
+# Older manifest form: one model, groups of runs.
 version: 1
 name: llama32_1b_dba_compare
-notes: Verification of the upcycled model, then riddles and adversarial prompts.
+notes: Verification of the upcycled model.
 
 ${vars}
 ${defaults}
@@ -94,7 +94,7 @@ ${model(`                mode: decoupled
                 q_chunk: 1024`)}
 groups:
   - name: compare
-    description: Upcycle, compare, prompt suites
+    description: Upcycle, compare
     data: fineweb_100m.npy
     runs:
 ${runs}        verify: &compare
@@ -114,10 +114,11 @@ ${runs}        verify: &compare
           lr: 5e-5
         verify: *compare
     benchmarks:
-      - id: riddles
-        repeats: 10
-      - id: adversarial
-        repeats: 10
+      - id: perplexity
+        config: {type: perplexity, block_size: 2048, num_batches: 100}
+      # Prompt suites by name, ten times each, once suites can be measured:
+      # - {id: riddles, repeats: 10}
+      # - {id: adversarial, repeats: 10}
 `;
 
 export const llama32x1bDbaEval: string = `# Evaluation-focused: the unchanged architecture trained the same way and asked three questions.
@@ -190,7 +191,7 @@ groups:
     data: fineweb_100m.npy
     runs:
 ${runs}          gradient_accumulation_steps: 4
-          blockwise_autotune_enabled: true
+          blockwise_autotune_enabled: false # watching the loss for spikes is not built yet; its settings wait here
           blockwise_autotune_mode: active
           blockwise_autotune_min_lr: 2.5e-5
           blockwise_autotune_lr_decay: 0.7

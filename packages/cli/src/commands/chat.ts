@@ -1,0 +1,180 @@
+// caramba chat: a conversation with a checkpoint, on a terminal or through a pipe (a line is a turn). Answers go to
+// standard output, all else to standard error.
+import { existsSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { ChatTemplate, loadTokenizer, type Tokenizer } from "@caramba/data";
+import { openModel } from "@caramba/experiment";
+import { Generator } from "@caramba/infer";
+import { displayOn } from "@caramba/instrumentation";
+import { CarambaError, openBackend } from "@caramba/tensor";
+import { Conversation, type Turn } from "../chat/conversation.ts";
+import { Turns } from "../chat/turns.ts";
+import { narrate } from "../narrate.ts";
+import { tokenizerOf } from "./generate.ts";
+
+/** Options of `caramba chat`. */
+export interface ChatOptions {
+  readonly system?: string;
+  readonly maxNewTokens: number;
+  readonly context?: number;
+  readonly temperature: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly seed: number;
+  readonly cache: "fp16" | "fp32";
+  readonly tokenizer?: string;
+  readonly device?: string;
+}
+
+const interruptedCode = 130;
+const defaultContext = 2048;
+const help = `/reset  begin anew
+/exit   leave (or Ctrl-D)
+/help   this
+//text  send /text
+Ctrl-C stops an answer; another one leaves.`;
+
+/** Converses until the person leaves or the pipe ends. Returns the exit code. */
+export async function chat(checkpoint: string, options: ChatOptions): Promise<number> {
+  const display = displayOn(process.stderr);
+  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
+  display.idle();
+  const tokenizerPath = options.tokenizer ?? (await tokenizerOf(path));
+  const tokenizer = await loadTokenizer(tokenizerPath);
+  if (tokenizer.vocabSize > (model.vocabSize ?? 0))
+    throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {
+      code: "tokenizer",
+      remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
+    });
+  const folder = await folderOf(existsSync(tokenizerPath) ? tokenizerPath : path);
+  const template = (await ChatTemplate.load(folder)) ?? null;
+  const context = options.context ?? model.config.blockSize ?? defaultContext;
+  const backend = await openBackend(options.device ?? "auto");
+  const generator = await Generator.open(model, {
+    backend,
+    seed: options.seed,
+    validVocabSize: tokenizer.vocabSize,
+    config: {
+      maxNewTokens: options.maxNewTokens,
+      temperature: options.temperature,
+      topK: options.topK ?? null,
+      topP: options.topP ?? null,
+      // The conversation ends answers itself, at the context's end too.
+      maxSeqLen: context + options.maxNewTokens,
+      cacheKind: options.cache,
+    },
+  });
+  const conversation = new Conversation({
+    generator,
+    tokenizer,
+    template,
+    system: options.system ?? null,
+    stopIds: await stopIds(tokenizer, folder),
+    context,
+    now: new Date(),
+  });
+  note(`${path}: ${backend.name}, a context of ${context} tokens. /help lists what else can be typed.`);
+  if (!template)
+    note(
+      "This model has no chat template: it goes on from a plain transcript and may not answer as an assistant does.",
+    );
+  try {
+    return await converse(conversation, context);
+  } finally {
+    generator.dispose();
+    await backend.close();
+  }
+}
+
+async function converse(conversation: Conversation, context: number): Promise<number> {
+  const turns = new Turns({ input: process.stdin, output: process.stdout, prompt: "> ", note });
+  const show = (piece: string): void => {
+    process.stdout.write(process.stdout.isTTY ? printable(piece) : piece);
+  };
+  try {
+    for (let line = await turns.next(); line !== null; line = await turns.next()) {
+      const text = line.replace(/^\/(?=\/)/, "");
+      if (text.trim() === "") continue;
+      if (text === line && line.startsWith("/")) {
+        if (["/exit", "/quit"].includes(line.trim())) return 0;
+        command(line.trim(), conversation);
+        continue;
+      }
+      try {
+        const turn = await turns.during((signal) => conversation.answer(text, show, signal));
+        process.stdout.write("\n");
+        note(summary(turn, conversation.length, context));
+      } catch (error) {
+        // The conversation goes on without that message; what is no message for people is a bug.
+        if (!(error instanceof CarambaError)) throw error;
+        note(`${error.message}${error.remedy ? `\n${error.remedy}` : ""}`);
+        if (!process.stdin.isTTY) return 1;
+      }
+    }
+    if (process.stdin.isTTY) process.stdout.write("\n");
+    return turns.interrupted ? interruptedCode : 0;
+  } finally {
+    turns.close();
+  }
+}
+
+function command(line: string, conversation: Conversation): void {
+  if (line === "/help") note(help);
+  else if (line === "/reset") {
+    conversation.reset();
+    note("The conversation begins anew.");
+  } else note(`${line} means nothing here. /help lists what does; //text sends /text.`);
+}
+
+function summary(turn: Turn, length: number, context: number): string {
+  // The first new token comes with the prompt; the others take the time after it.
+  const rate = turn.tokens > 1 ? `, ${((turn.tokens - 1) / turn.seconds).toFixed(1)} tokens/s` : "";
+  const ends = {
+    stop: "",
+    length: "; cut at --max-new-tokens",
+    context: "; the context is full: /reset begins anew",
+    interrupted: "; stopped",
+  };
+  const prompt = `prompt ${turn.fed} in ${turn.prefillSeconds.toFixed(2)} s`;
+  return `${turn.tokens} tokens${rate}; ${prompt}; context ${length} of ${context}${ends[turn.ended]}`;
+}
+
+/** Control characters of a model's answer, which could command the terminal, as U+FFFD. */
+function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
+}
+
+/** Something that is no answer: dim where that can be shown. */
+function note(text: string): void {
+  const dim = process.stderr.isTTY && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb";
+  process.stderr.write(dim ? `\u001b[2m${text}\u001b[22m\n` : `${text}\n`);
+}
+
+async function folderOf(path: string): Promise<string> {
+  return (await stat(path)).isDirectory() ? path : dirname(path);
+}
+
+const ends = ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "</s>"];
+
+/** What ends an answer: the tokenizer's end, the usual ends of a turn, and those of generation_config.json. */
+async function stopIds(tokenizer: Tokenizer, folder: string): Promise<ReadonlySet<number>> {
+  const named = ends.flatMap((name) => tokenizer.special.get(name) ?? []);
+  const path = join(folder, "generation_config.json");
+  const config: unknown = existsSync(path) ? parse(await readFile(path, "utf8"), path) : null;
+  const given = config !== null && typeof config === "object" && "eos_token_id" in config ? config.eos_token_id : [];
+  const listed = (Array.isArray(given) ? given : [given]).filter((id) => typeof id === "number");
+  return new Set([...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]), ...named, ...listed]);
+}
+
+function parse(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CarambaError(`${path} is not JSON: ${(cause as Error).message}`, {
+      code: "generation-config",
+      remedy: "fetch the file again, or delete it",
+      cause,
+    });
+  }
+}
