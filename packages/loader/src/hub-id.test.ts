@@ -1,5 +1,7 @@
+import { posix } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { hubIdText, isHubUri, isSafePath, parseHubId, printable } from "./hub-id.ts";
+import { type HubId, hubIdText, isHubUri, isSafePath, parseHubId, printable } from "./hub-id.ts";
 
 const at = (repository: string, revision = "main", folder = "") => ({ repository, revision, folder });
 
@@ -55,6 +57,41 @@ describe("parseHubId", () => {
       expect(hubIdText(parseHubId(`hf://${text}`) ?? at("none"))).toBe(text);
     expect(isHubUri("hf://x") && !isHubUri("org/name")).toBe(true);
   });
+});
+
+it("no text leads out of the cache or to another place of the Hub", () => {
+  const part = fc.oneof(
+    fc.constantFrom("..", ".", "/", "\\", "@", "%2F", "%2e%2e", "refs/pr/", "a", "org", "\0", "?"),
+    fc.string(),
+  );
+  const text = fc.array(part, { maxLength: 8 }).map((parts) => parts.join(""));
+  let read = 0;
+  const check = (written: string) => {
+    let id: HubId | null = null;
+    try {
+      id = parseHubId(written);
+    } catch (error) {
+      expect(error).toMatchObject({ code: "bad-hub-id", remedy: expect.any(String) });
+    }
+    if (id === null) return;
+    read++;
+    for (const path of [id.repository, id.revision, id.folder]) {
+      expect(posix.join("/cache", path) === "/cache" || posix.join("/cache", path).startsWith("/cache/")).toBe(true);
+      expect(path).not.toMatch(/\\|\p{Cc}|(^|\/)\.\.?(\/|$)/u);
+    }
+    expect(new URL(`http://host/api/models/${id.repository}/revision`).pathname).toBe(
+      `/api/models/${id.repository}/revision`,
+    );
+  };
+  fc.assert(
+    fc.property(text, (rest) =>
+      [`hf://${rest}`, `hf://org/name@${rest}`, `hf://org/name/${rest}`, rest].forEach(check),
+    ),
+    {
+      numRuns: 3000,
+    },
+  );
+  expect(read).toBeGreaterThan(100);
 });
 
 it("isSafePath takes names that are safe everywhere", () => {
