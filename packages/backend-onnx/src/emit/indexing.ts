@@ -1,5 +1,5 @@
 // Ops that read or write at given positions, and iota.
-import { type Dim, type Shape, sizeOf, type Tensor } from "@caramba/tensor";
+import { type Dim, sizeOf, type Tensor } from "@caramba/tensor";
 import type { Emit, Emitter } from "./emitter.ts";
 
 const gather: Emit = (e, t) => {
@@ -37,15 +37,20 @@ const scatterAddAlong: Emit = (e, t) => {
   });
 };
 
+// Not ScatterND: its kernel (ORT 1.30, CPU) shares the updates out to threads that add without a lock, so where an index
+// comes twice an update may be lost. ScatterElements takes them one after the other, in about the same time.
 const scatterAdd: Emit = (e, t) => {
   const [indices, updates] = t.inputs as [Tensor, Tensor];
   const count: Dim = sizeOf(indices.shape);
-  const rows: Shape = [count, ...t.shape.slice(1)];
+  const width: Dim = sizeOf(t.shape.slice(1));
   const zero = e.constant(t.dtype, [], t.dtype === "int32" ? new Int32Array(1) : new Float32Array(1));
   // Expand, not a constant: the kernel writes into its input when that is a temporary.
-  const zeros = e.node("Expand", [zero, e.shape(t.shape)]);
-  const at = e.reshape(e.cast(e.value(indices), "int64"), [count, 1]);
-  return e.node("ScatterND", [zeros, at, e.reshape(e.value(updates), rows)], { reduction: "add" });
+  const zeros = e.node("Expand", [zero, e.shape([t.shape[0] as Dim, width])]);
+  const at = e.node("Expand", [e.reshape(e.value(indices), [count, 1]), e.shape([count, width])]);
+  const rows = e.reshape(e.value(updates), [count, width]);
+  const sums = e.node("ScatterElements", [zeros, at, rows], { axis: 0, reduction: "add" });
+  e.describe(sums, [t.shape[0] as Dim, width]);
+  return e.reshape(sums, t.shape);
 };
 
 const iota: Emit = (e, t) => {
