@@ -23,6 +23,7 @@ import {
   pad,
   pow,
   ReferenceBackend,
+  reshape,
   runOn,
   scatterAdd,
   slice,
@@ -101,6 +102,20 @@ const cases: Case[] = [
     name: "softmax of rows with a NaN, with huge and with hidden scores",
     values: [[floats(1, nan, 2, 1e30, 1e30, -1e30, -1e30, -1e30, -1e30), [3, 3]]],
     build: softmax,
+  },
+  {
+    name: "a vector as a row and as a column of products",
+    values: [
+      [ramp(4), [4, 1]],
+      [ramp(8, Math.cos), [1, 8]],
+      [ramp(32), [4, 8]],
+    ],
+    build: (column, vector, matrix) => {
+      const first = reshape(matmul(column, vector), [32]);
+      const second = reshape(matmul(matrix, vector, { transB: true }), [4]);
+      const third = reshape(matmul(add(column, 1), vector), [32]);
+      return concat([first, second, third], 0);
+    },
   },
   { name: "softmax of one column", values: [[ramp(4), [2, 2, 1]]], build: softmax },
   {

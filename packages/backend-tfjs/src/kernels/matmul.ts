@@ -20,6 +20,21 @@ const worthSlicing = 32_768;
 const native = (s: Scratch, a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
   s.run("BatchMatMul", { a, b }, { transposeA, transposeB });
 
+/** Rows of values in the engine that were a right operand: XNNPACK keeps them packed for that many rows. */
+const packedRows = new WeakMap<object, number>();
+
+/**
+ * b [1, k, n], or a copy where its values were packed for another k. wasm finds what it packed by the values alone; with
+ * a vector that was a row and is now a column it would write past its result.
+ */
+function packable(s: Scratch, b: Tensor): Tensor {
+  const [, k] = b.shape as [number, number, number];
+  const rows = packedRows.get(b.dataId);
+  if (rows !== undefined && rows !== k) return s.fresh(b.dataSync<"float32">(), b.shape, "float32");
+  packedRows.set(b.dataId, k);
+  return b;
+}
+
 const swapped = (s: Scratch, x: Tensor): Tensor => permute(s, x, [0, 2, 1]);
 
 /** Products of equal batches [B, ., .] on wasm. */
@@ -38,7 +53,7 @@ function plainProducts(s: Scratch, a: Tensor, b: Tensor, { transA, transB, m, k,
 function eachProduct(s: Scratch, a: Tensor, b: Tensor): Tensor {
   const [batch, m, k] = a.shape as [number, number, number];
   const n = b.shape[2] as number;
-  if (batch === 1) return native(s, a, b, false, false);
+  if (batch === 1) return native(s, a, packable(s, b), false, false);
   // wasm's Slice copies the whole tensor out of its heap for every part: copy it once.
   const parts = (x: Tensor, rows: number, columns: number) => {
     const values = x.dataSync<"float32">();
