@@ -165,6 +165,7 @@ function plural(word: string, count: unknown): string {
 /** What a person would say about a value of the wrong kind. */
 function hint(value: unknown, expected: string): string {
   if (typeof value !== "string") return "";
+  if (/^(?:\.\.\.|…)$/.test(value)) return "; the dots stand for something that was left out";
   if (/\$\{\w+\}/.test(value)) return "; variables need a vars section at the top of the manifest";
   if (expected.includes("number") || expected.includes("integer")) {
     return value.trim() !== "" && Number.isFinite(Number(value)) ? "; write it without quotes" : "";
