@@ -1,5 +1,5 @@
 // Layers beyond attention against PyTorch and Transformers (fixtures/layers/generate_extra.py): outputs, gradients of the
-// input and of every weight, on the reference backend and on ONNX Runtime.
+// input and of every weight, on the reference backend, ONNX Runtime and TensorFlow.js.
 import { readFileSync } from "node:fs";
 import { type LayerConfig, layerSpec } from "@caramba/config";
 import { add, type Backend, compile, grad, input, mul, openBackend, sum, type Tensor } from "@caramba/tensor";
@@ -35,7 +35,7 @@ function expectClose(what: string, found: ArrayLike<number> | undefined, expecte
   }
 }
 
-describe.each(["reference", "onnx:cpu"])("on %s", (device) => {
+describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   let backend: Backend;
   beforeAll(async () => {
     backend = await openBackend(device, { threads: 1 });
