@@ -30,9 +30,9 @@ it("what has no counterpart is refused, what is new is left alone", async () => 
   const resumed = ["--mode", "train", "--exp", "dba", "--resume", "x.safetensors"];
   expect(modernArguments(resumed)).toEqual(["run", "research_dba", "--resume", "x.safetensors"]);
   expect(() => modernArguments(["--mode=sample", "--prompt", "a"])).toThrow(/needs --ckpt/);
-  expect(await runCli("--mode", "chat", "--ckpt", "x")).toMatchObject({
+  expect(await runCli("--mode", "tune", "--ckpt", "x")).toMatchObject({
     code: 1,
-    err: expect.stringContaining("chat"),
+    err: expect.stringContaining("expected --mode train, sample or chat, found tune"),
   });
   const args = ["compile", "dba", "--json"];
   expect(modernArguments(args)).toBe(args);
