@@ -81,6 +81,19 @@ it("generate takes hf:// and a plain id, and needs no network the second time", 
   expect(open.asked).toEqual([]);
 });
 
+it("a model of another kind is refused before its weights are asked for", async () => {
+  const folder = await mkdtemp(join(root, "bert-"));
+  await writeFile(join(folder, "config.json"), JSON.stringify({ model_type: "bert", hidden_size: 32 }));
+  await writeFile(join(folder, "model.safetensors"), "never read");
+  const hub = await serveFolder("org/bert", folder);
+  vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+  const { code, err } = await runCli(...generate("hf://org/bert"));
+  await hub.close();
+  expect(code).toBe(1);
+  expect(err).toMatch(/^error: .*config\.json.*bert/);
+  expect(hub.asked.filter(({ path }) => path.endsWith(".safetensors"))).toEqual([]);
+});
+
 describe("an upcycle", () => {
   /** The tiny manifest's upcycle, of a teacher on the Hub. */
   async function upcycle(teacher: string): Promise<string> {

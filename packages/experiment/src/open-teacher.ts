@@ -12,6 +12,7 @@ import {
   openCheckpoint,
   openHfLlama,
   parseHubId,
+  readHfConfig,
 } from "@caramba/loader";
 import { buildModel, Model } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
@@ -75,7 +76,9 @@ async function fromHub(id: HubId, checkpoint: string, options: OpenModelOptions)
     }
   };
   try {
-    const { folder, commit } = await fetchModel(id, { signal, onEvent: tell, ...options.hub });
+    // A model of another kind is refused before gigabytes of it are fetched.
+    const beforeWeights = async (place: string) => void (await readHfConfig(place));
+    const { folder, commit } = await fetchModel(id, { signal, onEvent: tell, beforeWeights, ...options.hub });
     return { ...(await fromPath(folder)), source: `hf://${hubIdText({ ...id, revision: commit })}` };
   } catch (error) {
     if (isHubUri(checkpoint) || !(error instanceof CarambaError) || !error.code.startsWith("hub-")) throw error;

@@ -6,7 +6,7 @@ import type { ModelConfig } from "@caramba/config";
 import { CarambaError, f32ToF16 } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
 import { makeFolder, writeTextDurably } from "./durable-file.ts";
-import { carambaToHfLlama, hfLlamaToCaramba } from "./hf-config.ts";
+import { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
 import { llamaTensors, type TensorPair } from "./hf-names.ts";
 import { transposeMatrix } from "./matrix.ts";
 import { readTextFile } from "./random-access.ts";
@@ -32,16 +32,21 @@ export interface HfLlama {
 }
 
 /**
+ * The model that a folder's config.json describes; weights need not be there.
+ * @throws CarambaError `missing-file`, `bad-config`, `unsupported-model`.
+ */
+export async function readHfConfig(folder: string): Promise<ImportedConfig> {
+  const path = join(folder, "config.json");
+  return hfLlamaToCaramba(parseConfig(await readTextFile(path, maxConfigBytes), path), path);
+}
+
+/**
  * Opens a folder with config.json and model.safetensors or model.safetensors.index.json.
  * @throws CarambaError `missing-file`, `bad-config`, `unsupported-model`; `checkpoint-mismatch` with the names of tensors
  * that are missing, unexpected or of another shape; as `openSafetensors`.
  */
 export async function openHfLlama(folder: string): Promise<HfLlama> {
-  const configPath = join(folder, "config.json");
-  const { model, ignored } = hfLlamaToCaramba(
-    parseConfig(await readTextFile(configPath, maxConfigBytes), configPath),
-    configPath,
-  );
+  const { model, ignored } = await readHfConfig(folder);
   const source = await openSafetensors(await findWeights(folder));
   try {
     const { pairs, unused } = match(model, source);

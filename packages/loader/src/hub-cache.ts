@@ -77,17 +77,19 @@ export class HubCache {
   }
 
   /** What a model cannot do without and is not there; empty where the model can be opened. */
-  async missing(commit: string, folder: string): Promise<string[]> {
+  async missing(commit: string, folder: string, pickle: boolean): Promise<string[]> {
     const place = this.snapshot(commit, folder);
     const isThere = async (name: string) => (await sizeOf(join(place, name))) !== null;
     const config = (await isThere("config.json")) ? [] : ["config.json"];
-    const [single, index] = weightNames;
-    if (await isThere(single)) return config;
-    if (!(await isThere(index))) return [...config, single];
-    const shards = await readShardNames(join(place, index));
-    const lacking: string[] = [];
-    for (const name of shards) if (!(await isThere(name))) lacking.push(name);
-    return [...config, ...lacking];
+    const names = weightNames(pickle);
+    for (const name of names) {
+      if (!(await isThere(name))) continue;
+      const lacking: string[] = [];
+      if (name.endsWith(".json"))
+        for (const shard of await readShardNames(join(place, name))) if (!(await isThere(shard))) lacking.push(shard);
+      return [...config, ...lacking];
+    }
+    return [...config, ...names.slice(0, 1)];
   }
 }
 

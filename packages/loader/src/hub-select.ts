@@ -4,8 +4,11 @@ import { CarambaError } from "@caramba/tensor";
 import type { RemoteFile } from "./hub-api.ts";
 import { type HubId, hubIdText, printable } from "./hub-id.ts";
 
-/** Names of weights that `openHfLlama` reads, the first that is there. */
-export const weightNames = ["model.safetensors", "model.safetensors.index.json"] as const;
+/** Names of weights in the order of preference: in one file, or the index of several. */
+export function weightNames(pickle: boolean): readonly string[] {
+  const safe = ["model.safetensors", "model.safetensors.index.json"];
+  return pickle ? [...safe, "pytorch_model.bin", "pytorch_model.bin.index.json"] : safe;
+}
 
 const accompanying = new Set([
   "added_tokens.json",
@@ -28,22 +31,23 @@ const maxTextBytes = 512 << 20;
 export interface NeededFiles {
   /** config.json, tokenizer, index: fetched first. */
   readonly small: readonly RemoteFile[];
-  /** model.safetensors, or the index whose shards are to be fetched. */
+  /** The weights in one file, or the index whose shards are to be fetched. */
   readonly weights: RemoteFile;
 }
 
 /** @throws CarambaError `hub-no-model` where there is no config.json or no safetensors file, `hub-response`. */
-export function neededFiles(files: readonly RemoteFile[], id: HubId): NeededFiles {
+export function neededFiles(files: readonly RemoteFile[], id: HubId, pickle: boolean): NeededFiles {
+  const names = weightNames(pickle);
   const named = new Map(files.map((file) => [file.name, file]));
   const config = named.get("config.json");
-  const weights = weightNames.map((name) => named.get(name)).find((file) => file !== undefined);
+  const weights = names.map((name) => named.get(name)).find((file) => file !== undefined);
   const refuse = (what: string, remedy: string) =>
     new CarambaError(`${hubIdText(id)} ${what}`, { code: "hub-no-model", remedy });
   if (!weights) {
     const others = files.map((file) => file.name).filter((name) => /\.(safetensors|bin|pth?|gguf|onnx)$/.test(name));
     const list = others.slice(0, 5).map((name) => printable(name, 60));
     throw refuse(
-      `has neither ${weightNames.join(" nor ")}${list.length > 0 ? `, only ${list.join(", ")}` : ""}`,
+      `has neither ${names.join(" nor ")}${list.length > 0 ? `, only ${list.join(", ")}` : ""}`,
       "name a repository, a revision or a folder with safetensors files (hf://org/name@revision/folder)",
     );
   }

@@ -43,6 +43,13 @@ export interface HubOptions {
   readonly retries?: number;
   /** Pause before the first of these, ms; doubled each time, at most 30 s. Default 500. */
   readonly retryDelayMs?: number;
+  /**
+   * Called with the model's folder once config and tokenizer are there, before any weights are fetched: what it throws
+   * spares the download of a model that cannot be used.
+   */
+  readonly beforeWeights?: (folder: string) => void | Promise<void>;
+  /** Where a repository has no safetensors file, fetch its PyTorch .bin files. Default false: an error instead. */
+  readonly pickle?: boolean;
   readonly signal?: AbortSignal | null;
   readonly onEvent?: (event: HubEvent) => void;
 }
@@ -58,6 +65,8 @@ export interface HubSettings {
   readonly stallMs: number;
   readonly retries: number;
   readonly retryDelayMs: number;
+  readonly beforeWeights: (folder: string) => void | Promise<void>;
+  readonly pickle: boolean;
   readonly signal: AbortSignal | null;
   readonly onEvent: (event: HubEvent) => void;
 }
@@ -83,6 +92,8 @@ export function hubSettings(options: HubOptions = {}, env: Environment = process
     stallMs: options.stallMs ?? 30_000,
     retries: options.retries ?? 6,
     retryDelayMs: options.retryDelayMs ?? 500,
+    beforeWeights: options.beforeWeights ?? (() => {}),
+    pickle: options.pickle ?? false,
     signal: options.signal ?? null,
     onEvent: options.onEvent ?? (() => {}),
   };

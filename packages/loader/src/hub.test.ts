@@ -116,6 +116,26 @@ describe("a model", () => {
     await (await openHfLlama(folder)).close();
   });
 
+  it("that cannot be used is not fetched: what looks at its config may say so", async () => {
+    const seen: string[][] = [];
+    const beforeWeights = async (folder: string): Promise<void> => {
+      seen.push(await readdir(folder));
+      throw new Error("not this one");
+    };
+    await expect(fetched("org/sharded", { beforeWeights })).rejects.toThrow("not this one");
+    expect(seen.map((names) => names.sort())).toEqual([["config.json", "model.safetensors.index.json"]]);
+    expect(server.exchanges.filter((exchange) => exchange.server === "storage")).toEqual([]);
+  });
+
+  it("in PyTorch's files is fetched where that is asked for and there is no other", async () => {
+    const { folder } = await fetched("org/pickled", { pickle: true });
+    expect((await readdir(folder)).sort()).toEqual(["config.json", "pytorch_model.bin"]);
+    expect((await fetched("org/pickled", { pickle: true, offline: true })).folder).toBe(folder);
+    expect((await failure("org/pickled", { offline: true })).message).toContain("without model.safetensors");
+    const tied = await fetched("org/tied", { pickle: true });
+    expect(await readdir(tied.folder)).not.toContain("pytorch_model.bin");
+  });
+
   it("in a folder of a repository is fetched from there", async () => {
     const { folder } = await fetched("org/inside@main/a/b");
     expect(folder).toBe(join(cacheDir, "models--org--inside", "snapshots", commit, "a", "b"));

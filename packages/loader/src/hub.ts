@@ -34,7 +34,7 @@ export async function fetchModel(id: HubId, options: HubOptions = {}): Promise<H
   settings.signal?.throwIfAborted();
   const cache = new HubCache(settings.cacheDir, id.repository);
   const commit = await cache.commitOf(id.revision);
-  const missing = commit === null ? null : await cache.missing(commit, id.folder);
+  const missing = commit === null ? null : await cache.missing(commit, id.folder, settings.pickle);
   const here = (known: string): HubModel => ({ id, commit: known, folder: cache.snapshot(known, id.folder) });
   const isComplete = commit !== null && missing?.length === 0;
   if (isComplete && (settings.offline || isCommit(id.revision))) return here(commit);
@@ -64,14 +64,16 @@ interface Work {
 
 async function download({ commit, files }: RemoteModel, work: Work): Promise<void> {
   const { id, settings, cache } = work;
-  const { small, weights } = neededFiles(files, id);
+  const { small, weights } = neededFiles(files, id, settings.pickle);
   await cache.prepare(commit, id.folder);
   const progress = new HubProgress(settings.onEvent);
-  const isIndex = small.includes(weights);
-  progress.expect(isIndex ? small : [...small, weights]);
+  progress.expect(small);
   await fetchAll(small, commit, work, progress);
-  const large = isIndex ? shardFiles(await readShardNames(cache.snapshot(commit, weights.path)), files, id) : [weights];
-  if (isIndex) progress.expect(large);
+  await settings.beforeWeights(cache.snapshot(commit, id.folder));
+  const large = small.includes(weights)
+    ? shardFiles(await readShardNames(cache.snapshot(commit, weights.path)), files, id)
+    : [weights];
+  progress.expect(large);
   await demandSpace(large, commit, work);
   await fetchAll(large, commit, work, progress);
   progress.end();

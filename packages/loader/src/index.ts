@@ -22,7 +22,7 @@ export {
 } from "./checkpoint-folder.ts";
 export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
 export { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
-export { type ExportDType, type HfLlama, openHfLlama, writeHfLlama } from "./hf-llama.ts";
+export { type ExportDType, type HfLlama, openHfLlama, readHfConfig, writeHfLlama } from "./hf-llama.ts";
 export { llamaTensors, type TensorPair } from "./hf-names.ts";
 export { fetchModel, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
