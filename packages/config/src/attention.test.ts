@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { attentionGeometry, attentionRules } from "./attention.ts";
+import { attentionGeometry, attentionLayerSchema, attentionRules } from "./attention.ts";
 import { ConfigError } from "./error.ts";
+import { check } from "./issues.ts";
 import { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
 
 const elements = (input: AttentionLayerInput): number =>
@@ -54,6 +55,19 @@ describe("attention rules", () => {
     ["tied keys with shared KV heads", { ...dba, tieQk: true, nKvHeads: 2 }, "tieQk"],
     ["a dynamic gate without a gate", { ...dba, decoupledGateDynamic: true }, "decoupledGateDynamic"],
     ["decoupled widths in standard mode", { ...base, semDim: 16 }, "semDim"],
+    ["an odd number of rotated features", { ...base, ropeDim: 3 }, "ropeDim"],
+    ["more rotated features than a head has", { ...base, ropeDim: 18 }, "ropeDim"],
+    ["more rotated features than a geometric head has", { ...dba, ropeDim: 10 }, "ropeDim"],
+    ["rotated features where nothing is rotated", { ...base, ropeEnabled: false, ropeDim: 4 }, "ropeDim"],
+    ["semantic rotation where nothing is rotated", { ...dba, ropeEnabled: false, ropeSemantic: true }, "ropeSemantic"],
+    [
+      "stretched frequencies where nothing is rotated",
+      { ...base, ropeEnabled: false, ropeScaling: { ropeType: "linear", factor: 2 } },
+      "ropeScaling",
+    ],
+    ["summaries of the far past", { ...base, localWindow: 8, memBlock: 4 }, "memBlock"],
+    ["a way to summarise the far past", { ...base, memSummarize: "conv" }, "memSummarize"],
+    ["a threshold of summaries", { ...base, memActivationThreshold: 64 }, "memActivationThreshold"],
     ["a gate in gqa mode", { ...base, mode: "gqa", decoupledGate: true }, "decoupledGate"],
   ])("refuse %s", (_, input, field) => {
     try {
@@ -67,8 +81,46 @@ describe("attention rules", () => {
     }
   });
 
+  it("allow odd heads of which a part is rotated", () => {
+    expect(attentionRules(attentionLayerConfig({ ...base, attnDim: 12, ropeDim: 2 }))).toEqual([]);
+    expect(attentionRules(attentionLayerConfig({ ...dba, geoDim: 12, ropeDim: 2 }))).toEqual([]);
+  });
+
   it("allow odd heads where nothing is rotated", () => {
     expect(attentionRules(attentionLayerConfig({ ...dba, semDim: 12 }))).toEqual([]);
     expect(attentionRules(attentionLayerConfig({ ...base, attnDim: 12, ropeEnabled: false }))).toEqual([]);
+  });
+});
+
+describe("rope_scaling", () => {
+  const layer = { type: "AttentionLayer", d_model: 64, n_heads: 4 };
+  const parse = (rope_scaling: unknown) => check(attentionLayerSchema, { ...layer, rope_scaling });
+  const messages = (rope_scaling: unknown): string[] => {
+    const result = parse(rope_scaling);
+    return result.ok ? [] : result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  };
+
+  it("takes Hugging Face's forms", () => {
+    expect(parse({ rope_type: "linear", factor: 4 })).toMatchObject({
+      ok: true,
+      value: { ropeScaling: { ropeType: "linear", factor: 4 } },
+    });
+    expect(parse({ rope_type: "default" })).toMatchObject({
+      ok: true,
+      value: { ropeScaling: { ropeType: "default" } },
+    });
+    expect(parse(null)).toMatchObject({ ok: true, value: { ropeScaling: null } });
+  });
+
+  it.each(["dynamic", "yarn", "longrope", "su"])("refuses %s by name", (rope_type) => {
+    const refused = `rope_scaling.rope_type: expected llama3, linear or default, found "${rope_type}"`;
+    expect(messages({ rope_type, factor: 2 })).toEqual([refused]);
+  });
+
+  it("refuses what a kind of scaling has no use for", () => {
+    expect(messages({ rope_type: "linear", factor: 2, low_freq_factor: 1 })[0]).toContain(
+      'unknown key "low_freq_factor"',
+    );
+    expect(messages({ rope_type: "linear" })[0]).toContain("rope_scaling.factor: expected a number, found nothing");
   });
 });

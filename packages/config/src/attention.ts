@@ -6,18 +6,24 @@
  *   decoupled:      score_h = Qs Ks^T / sqrt(ds) + Qg Kg^T / sqrt(dg);  ds = sem_dim/H, dg = geo_dim/H, dv = v/H
  */
 import { z } from "zod";
-import { exactly, object, positive, positiveInt, probability, type RuleIssue } from "./schema.ts";
+import { exactly, object, positive, positiveInt, probability, type RuleIssue, variants } from "./schema.ts";
 
 export type AttentionMode = "standard" | "gqa" | "decoupled";
 
-/** Llama-3 style stretching of rotary frequencies; `default` leaves them as they are. */
-export interface RopeScaling {
-  ropeType: "llama3" | "default";
-  factor: number;
-  lowFreqFactor: number;
-  highFreqFactor: number;
-  originalMaxPositionEmbeddings: number;
-}
+/**
+ * Stretching of rotary frequencies for contexts longer than those trained on, in the form of a Hugging Face config:
+ * `linear` divides all by the factor, `llama3` the low ones, `default` leaves them as they are.
+ */
+export type RopeScaling =
+  | { ropeType: "default" }
+  | { ropeType: "linear"; factor: number }
+  | {
+      ropeType: "llama3";
+      factor: number;
+      lowFreqFactor: number;
+      highFreqFactor: number;
+      originalMaxPositionEmbeddings: number;
+    };
 
 /** An attention layer with every default filled in. Widths in features, totals over all heads. */
 export interface AttentionLayerConfig {
@@ -35,6 +41,8 @@ export interface AttentionLayerConfig {
   geoDim: number | null;
   ropeEnabled: boolean;
   ropeBase: number;
+  /** Rotated features per head (decoupled: of its geometric path), the first ones; null: all. */
+  ropeDim: number | null;
   ropeScaling: RopeScaling | null;
   ropeSemantic: boolean;
   tieQk: boolean;
@@ -43,7 +51,13 @@ export interface AttentionLayerConfig {
   decoupledGateDynamic: boolean;
   isCausal: boolean;
   dropoutP: number;
+  /** On the query, key and value projections. */
   bias: boolean;
+  /** On the output projection; null: as bias. */
+  outBias: boolean | null;
+  /** RMSNorm of each head's query and key, before rotation. */
+  qkNorm: boolean;
+  qkNormEps: number;
   learnedTemp: boolean;
   qChunk: number | null;
   localWindow: number | null;
@@ -54,13 +68,20 @@ export interface AttentionLayerConfig {
   debugFusedDecode: boolean;
 }
 
-const rope = object({
-  rope_type: z.enum(["llama3", "default"]).describe("Which stretching rule; the HF config's rope_type (or type)"),
-  factor: positive.default(8).describe("How far low frequencies are slowed down (Llama 3.2 1B: 32)"),
-  low_freq_factor: positive.default(1).describe("Wavelengths above context / this are stretched fully"),
-  high_freq_factor: positive.default(4).describe("Wavelengths below context / this are left alone"),
-  original_max_position_embeddings: positiveInt.default(8192).describe("Context length before stretching, in tokens"),
-});
+const rope = variants("rope_type", [
+  object({
+    rope_type: z.literal("llama3").describe("Low frequencies are slowed down, high ones left alone"),
+    factor: positive.default(8).describe("How far low frequencies are slowed down (Llama 3.2 1B: 32)"),
+    low_freq_factor: positive.default(1).describe("Wavelengths above context / this are stretched fully"),
+    high_freq_factor: positive.default(4).describe("Wavelengths below context / this are left alone"),
+    original_max_position_embeddings: positiveInt.default(8192).describe("Context length before stretching, in tokens"),
+  }),
+  object({
+    rope_type: z.literal("linear").describe("All frequencies are slowed down alike (position interpolation)"),
+    factor: positive.describe("How far, such as 4 for a context four times as long"),
+  }),
+  object({ rope_type: z.literal("default").describe("Frequencies as they are") }),
+]);
 
 const shape = {
   type: z.literal("AttentionLayer"),
@@ -82,6 +103,10 @@ const shape = {
   geo_dim: positiveInt.nullable().default(null).describe("Decoupled: total geometric query/key width, rotated"),
   rope_enabled: z.boolean().default(true).describe("Rotary position embedding on Q and K (decoupled: geometric part)"),
   rope_base: positive.default(10000).describe("Base of the rotary frequencies (Llama 3: 500000)"),
+  rope_dim: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Rotated features per head (decoupled: per geometric head), even; the rest pass through; default all"),
   rope_scaling: rope.nullable().default(null).describe("Context stretching as in a Hugging Face config.json"),
   rope_semantic: z.boolean().default(false).describe("Decoupled: rotate the semantic Q and K too"),
   tie_qk: z.boolean().default(false).describe("Decoupled: one matrix for semantic Q and K"),
@@ -90,9 +115,19 @@ const shape = {
   decoupled_gate_dynamic: z.boolean().default(false).describe("Decoupled: the mix also depends on the input"),
   is_causal: z.boolean().default(true).describe("A token sees itself and earlier tokens only"),
   dropout_p: probability.default(0).describe("Dropout on attention weights while training"),
-  bias: z.boolean().default(false).describe("Bias on all projections"),
-  learned_temp: z.boolean().default(false).describe("Learned per-head temperature"),
-  q_chunk: positiveInt.nullable().default(null).describe("Process queries in blocks of this many rows; same result"),
+  bias: z.boolean().default(false).describe("Bias on the query, key and value projections, and on the output"),
+  out_bias: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe("Bias on the output projection; default as bias (Qwen2: false)"),
+  qk_norm: z.boolean().default(false).describe("RMSNorm of every head's query and key before rotation, as Qwen3"),
+  qk_norm_eps: positive.default(1e-6).describe("Epsilon of that norm"),
+  learned_temp: z.boolean().default(false).describe("Learned per-head temperature of the scores"),
+  q_chunk: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Score queries in blocks of this many rows, for less memory; same result"),
   local_window: positiveInt.nullable().default(null).describe("Sliding window: see only the last this many tokens"),
   mem_block: positiveInt.nullable().default(null).describe("Tokens pooled into one summary token of the far past"),
   mem_summarize: z.enum(["mean", "linear", "conv"]).default("mean").describe("How far-past tokens are pooled"),
@@ -153,6 +188,13 @@ export function attentionGeometry(
   };
 }
 
+/** Rotated features per head: of the whole head, or of its geometric path in decoupled mode; 0 without rotation. */
+export function rotatedHeadDim(config: AttentionLayerConfig): number {
+  if (!config.ropeEnabled) return 0;
+  const { headDim, geoHeadDim } = attentionGeometry(config);
+  return config.ropeDim ?? (config.mode === "decoupled" ? geoHeadDim : headDim);
+}
+
 /** Everything wrong with an attention config whose fields are valid by themselves; paths in manifest spelling. */
 export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   const issues: RuleIssue[] = [];
@@ -184,11 +226,14 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
       );
     }
   };
+  rotationRules(config, add);
+  memoryRules(config, add);
+  const allRotated = config.ropeEnabled && config.ropeDim === null;
   const width = config.attnDim ?? config.dModel;
   const widthKey = config.attnDim === null ? "d_model" : "attn_dim";
   const fits = divides(widthKey, width, decoupled ? "a value width" : "an attention width");
   if (!decoupled) {
-    if (fits && config.ropeEnabled) even(widthKey, width, "head_dim");
+    if (fits && allRotated) even(widthKey, width, "head_dim");
     const only = {
       sem_dim: config.semDim,
       geo_dim: config.geoDim,
@@ -208,7 +253,7 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   }
   if (config.geoDim === null)
     add("geo_dim", "expected a width (mode: decoupled needs sem_dim and geo_dim), found none");
-  else if (divides("geo_dim", config.geoDim, "a geometric width") && config.ropeEnabled) {
+  else if (divides("geo_dim", config.geoDim, "a geometric width") && allRotated) {
     even("geo_dim", config.geoDim, "geometric width");
   }
   if (config.tieQk && nKv !== nHeads) {
@@ -221,6 +266,33 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
     add("decoupled_gate_dynamic", "expected decoupled_gate: true with decoupled_gate_dynamic: true, found false");
   }
   return issues;
+}
+
+type AddIssue = (key: string, message: string) => void;
+
+function rotationRules(config: AttentionLayerConfig, add: AddIssue): void {
+  const { ropeEnabled, ropeDim, ropeSemantic, ropeScaling } = config;
+  if (!ropeEnabled) {
+    const given = { rope_dim: ropeDim !== null, rope_semantic: ropeSemantic, rope_scaling: ropeScaling !== null };
+    for (const [key, isGiven] of Object.entries(given))
+      if (isGiven) add(key, `expected no ${key} with rope_enabled: false, found one: nothing is rotated`);
+    return;
+  }
+  if (ropeDim === null) return;
+  const { headDim, geoHeadDim } = attentionGeometry(config);
+  const [what, width] = config.mode === "decoupled" ? ["geo_dim / n_heads", geoHeadDim] : ["the head width", headDim];
+  if (ropeDim % 2 !== 0) add("rope_dim", `expected an even number of rotated features, found ${ropeDim}`);
+  else if (ropeDim > width) add("rope_dim", `expected at most ${what} = ${width}, found ${ropeDim}`);
+}
+
+/** Summaries of the far past are not built: what asks for them is refused, not ignored. */
+function memoryRules(config: AttentionLayerConfig, add: AddIssue): void {
+  const { memBlock, memSummarize, memActivationThreshold } = config;
+  const remedy = "summaries of the far past are not built; remove it, or leave local_window out to keep the whole past";
+  if (memBlock !== null) add("mem_block", `expected no mem_block, found ${memBlock}: ${remedy}`);
+  if (memSummarize !== "mean") add("mem_summarize", `expected mean, found ${memSummarize}: ${remedy}`);
+  if (memActivationThreshold !== null)
+    add("mem_activation_threshold", `expected none, found ${memActivationThreshold}: ${remedy}`);
 }
 
 function near(width: number, step: number): string {

@@ -2,7 +2,19 @@
 // gradients) in every mode, and against plain loops on random configurations.
 import { readFileSync } from "node:fs";
 import type { AttentionLayerInput } from "@caramba/config";
-import { compile, grad, input, mul, Philox, ReferenceBackend, sum } from "@caramba/tensor";
+import {
+  compile,
+  Graph,
+  grad,
+  graphFlops,
+  input,
+  lowerComposites,
+  mul,
+  Philox,
+  peakLiveBytes,
+  ReferenceBackend,
+  sum,
+} from "@caramba/tensor";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { AttentionLayer } from "./attention.ts";
@@ -207,21 +219,92 @@ describe("AttentionLayer", () => {
     expect(scattered["y"]).not.toEqual(await forward(layer, x));
   });
 
-  it.each([
-    ["rope_semantic", { ...dba, semDim: 8, ropeSemantic: true }],
-    ["tie_qk", { ...dba, tieQk: true }],
-    ["null_attn", { ...dba, nullAttn: true }],
-    ["decoupled_gate_dynamic", { ...dba, decoupledGate: true, decoupledGateDynamic: true }],
-    ["learned_temp", { ...dba, learnedTemp: true }],
-    ["dropout_p", { ...dba, dropoutP: 0.1 }],
-    ["mem_block", { ...dba, localWindow: 4, memBlock: 2 }],
-  ] as const)("refuses %s with a remedy", (name, config) => {
-    expect(() => new AttentionLayer(config)).toThrow(
-      expect.objectContaining({
-        code: "unsupported",
-        message: expect.stringContaining(name),
-        remedy: expect.stringContaining(name),
-      }) as Error,
+  it("is the same with every learned extra at its start, but for the null key", async () => {
+    const plain = new AttentionLayer({ ...dba, decoupledGate: false }).adopt(5);
+    const extra = new AttentionLayer({
+      ...dba,
+      decoupledGate: true,
+      decoupledGateDynamic: true,
+      learnedTemp: true,
+    }).adopt(5);
+    expectClose(await forward(extra, x), await forward(plain, x), 1e-7);
+    const withNull = new AttentionLayer({ ...dba, nullAttn: true }).adopt(5);
+    // The first token shares its attention between itself and the null key, whose value is near 0.
+    const [own, shared] = [await forward(plain, x), await forward(withNull, x)];
+    for (let i = 0; i < 8; i++) {
+      const share = (shared[i] as number) / (own[i] as number);
+      expect(Math.abs(own[i] as number) < 0.05 || (share > 0.2 && share < 0.8), `${share}`).toBe(true);
+    }
+  });
+
+  it("bounds the temperature on both sides", async () => {
+    const at = async (s: number) => {
+      const layer = new AttentionLayer({ ...dba, learnedTemp: true }).adopt(5);
+      layer.temperature?.write(new Float32Array(4).fill(s));
+      return forward(layer, x);
+    };
+    expect(await at(9)).toEqual(await at(8));
+    expect(await at(-9)).toEqual(await at(-8));
+    expect(await at(7)).not.toEqual(await at(8));
+  });
+
+  it("drops weights of attention while training only, and the same ones in blocks of queries", async () => {
+    const config = { ...dba, dropoutP: 0.5, nullAttn: true, localWindow: 3 };
+    const layer = new AttentionLayer(config).adopt(5);
+    const outputs = { y: layer.forward(input("x", x.shape), { training: true }) };
+    const blocks = { y: layer.forward(input("x", x.shape), { training: true, qChunk: 4 }) };
+    const run = async (out: typeof outputs, step: number) =>
+      (await (await compile({ outputs: out }, { backend })).read({ x: Float32Array.from(x.data) }, { seed: 1, step }))[
+        "y"
+      ] as Float32Array;
+    const first = await run(outputs, 1);
+    expect(await run(outputs, 1)).toEqual(first);
+    expect(await run(outputs, 2)).not.toEqual(first);
+    expectClose(await run(blocks, 1), first, 1e-6);
+    const still = new AttentionLayer({ ...config, dropoutP: 0 }).adopt(5);
+    expectClose(await forward(layer, x), await forward(still, x), 1e-7);
+    // Expected values are those without dropout.
+    const mean = new Float32Array(first.length);
+    for (let step = 0; step < 400; step++)
+      (await run(outputs, step)).forEach((v, i) => {
+        mean[i] = (mean[i] as number) + v / 400;
+      });
+    const expected = await forward(still, x);
+    mean.forEach((v, i) => {
+      expect(Math.abs(v - (expected[i] as number))).toBeLessThan(0.12);
+    });
+  });
+
+  it("lets the context choose the window", async () => {
+    const at = async (localWindow: number | null, given?: number | null) => {
+      const layer = new AttentionLayer({ ...dba, localWindow }).adopt(5);
+      const y = layer.forward(input("x", x.shape), given === undefined ? {} : { localWindow: given });
+      return (await (await compile({ outputs: { y } }, { backend })).read({ x: Float32Array.from(x.data) }))["y"];
+    };
+    expect(await at(null, 2)).toEqual(await at(2));
+    expect(await at(4, 2)).toEqual(await at(2));
+    expect(await at(4, null)).toEqual(await at(null));
+    expect(await at(2)).not.toEqual(await at(null));
+  });
+
+  it("needs less memory in blocks of queries, and about half the products", () => {
+    const graph = (qChunk: number | null) => {
+      const layer = new AttentionLayer({ dModel: 8, nHeads: 2 }).adopt(5);
+      return new Graph([layer.forward(input("x", [1, 256, 8]), { qChunk })]);
+    };
+    const [whole, blocks] = [graph(null), graph(16)];
+    const peak = (g: Graph) => peakLiveBytes(lowerComposites(new Set(["softmax"]))(g));
+    expect(peak(blocks)).toBeLessThan(peak(whole) / 4);
+    const scores = (g: Graph) => graphFlops(g) - 4 * 2 * 256 * 8 * 8;
+    expect(scores(blocks) / scores(whole)).toBeCloseTo((1 + 1 / 16) / 2, 5);
+  });
+
+  it("refuses dropout over a cache", () => {
+    const layer = new AttentionLayer({ dModel: 8, nHeads: 2, dropoutP: 0.1 });
+    const past = { k: input("k", [3, 2, 4]), v: input("v", [3, 2, 4]) };
+    const context = { training: true, cache: () => ({ past, append: () => undefined }) };
+    expect(() => layer.forward(input("x", [1, 2, 8]), context)).toThrow(
+      expect.objectContaining({ code: "unsupported", remedy: expect.stringContaining("without a cache") }) as Error,
     );
   });
 

@@ -6,104 +6,107 @@
 // Decoupled bottleneck attention sums a semantic path without positions and a geometric path with rotary positions
 // before one softmax, which is one product of concatenated queries [qs/sqrt(ds), qg/sqrt(dg)] and keys [ks, kg]. Key
 // and value heads may be shared in every mode; the cache holds one row per key-value head: ds + dg + dv numbers.
-// The static gate g = sigmoid(gamma_h) weighs the paths by 2g and 2 - 2g, so that gamma = 0 changes nothing.
+// A head's query and key pass, in this order: projection, norm (qk_norm), gate, rotation, temperature.
 // The geometric frequencies are a (non-trainable) variable per key-value head: surgery keeps a teacher's own angles.
+//
+// attention/ has the parts: score paths and their weights, gate and temperature, the null key, blocks of queries.
 import {
   type AttentionGeometry,
   type AttentionLayerConfig,
   type AttentionLayerInput,
   attentionGeometry,
   attentionLayerConfig,
+  rotatedHeadDim,
 } from "@caramba/config";
 import {
-  attention,
+  type AttentionOptions,
+  addDims,
   CarambaError,
   cachedAttention,
   concat,
   constant,
   type Dim,
   mul,
+  random,
   reshape,
-  rope,
   scopePath,
-  sigmoid,
   sub,
   type Tensor,
   toCacheRows,
   transpose,
+  type UncachedAttentionOptions,
   Variable,
 } from "@caramba/tensor";
+import { chunkedAttention } from "./attention/chunks.ts";
+import { nullSink, nullVariables } from "./attention/null-key.ts";
+import { buildNorms, buildProjections, type ScorePath, scorePaths } from "./attention/paths.ts";
+import { temperatureFactor, twiceGate } from "./attention/query-weights.ts";
+import { zerosInit } from "./init.ts";
 import { LinearLayer } from "./linear.ts";
 import { type CachedModule, type CachePart, callChild, type ForwardContext, Module, positionsOf } from "./module.ts";
-import { inverseFrequencies, ropeTables } from "./rope.ts";
+import type { RMSNormLayer } from "./norm.ts";
+import { inverseFrequencies, ropeTables, rotate, rotateGroups } from "./rope.ts";
 
-/** Options whose mathematics is not built: naming one is an error, never ignored. */
-const unbuilt: readonly (readonly [keyof AttentionLayerConfig, string])[] = [
-  ["ropeSemantic", "rope_semantic"],
-  ["tieQk", "tie_qk"],
-  ["nullAttn", "null_attn"],
-  ["decoupledGateDynamic", "decoupled_gate_dynamic"],
-  ["learnedTemp", "learned_temp"],
-  ["dropoutP", "dropout_p"],
-  ["memBlock", "mem_block"],
-];
+interface Heads {
+  readonly q: Tensor;
+  readonly k: Tensor;
+}
 
 /** Self-attention [B, T, D] -> [B, T, D]. */
 export class AttentionLayer extends Module implements CachedModule {
   readonly type = "AttentionLayer";
   readonly config: AttentionLayerConfig;
   readonly geometry: AttentionGeometry;
-  /** Projections by checkpoint name: q_proj, k_proj or q_sem_proj, k_sem_proj, q_geo_proj, k_geo_proj; v_proj, out_proj. */
+  /**
+   * Projections by checkpoint name: q_proj, k_proj or q_sem_proj, k_sem_proj (not with tie_qk), q_geo_proj, k_geo_proj;
+   * v_proj, out_proj.
+   */
   readonly projections: ReadonlyMap<string, LinearLayer>;
+  /** Norms of queries and keys by checkpoint name: q_norm, k_norm or q_sem_norm, ...; empty without qk_norm. */
+  readonly norms: ReadonlyMap<string, RMSNormLayer>;
   /** Gate logits [H]; null without a gate. */
   readonly gate: Variable | null;
-  /** Inverse frequencies of the geometric path [Hkv, dg/2]; null outside decoupled mode or without rotary positions. */
+  /** Gate logits of a token: D -> H; null unless the gate is dynamic. */
+  readonly gateProjection: LinearLayer | null;
+  /** Logarithm of each head's factor on its scores [H]; null without learned temperature. */
+  readonly temperature: Variable | null;
+  /** The null key's and value's variables by name; empty without null_attn. */
+  readonly nullKey: ReadonlyMap<string, Variable>;
+  /** Inverse frequencies of the geometric path [Hkv, R/2]; null outside decoupled mode or without rotary positions. */
   readonly geoFrequencies: Variable | null;
+  readonly #paths: readonly ScorePath[];
 
   constructor(input: AttentionLayerInput) {
     super();
     this.config = attentionLayerConfig(input);
     const { config } = this;
-    for (const [key, spelling] of unbuilt)
-      if (config[key])
-        throw new CarambaError(`AttentionLayer: ${spelling} is not supported yet`, {
-          code: "unsupported",
-          remedy: `remove ${spelling} or set it to its default`,
-        });
     this.geometry = attentionGeometry(config);
-    const { nHeads, nKvHeads, headDim, semHeadDim, geoHeadDim, vHeadDim, vDim } = this.geometry;
-    const linear = (dOut: number, dIn = config.dModel) => new LinearLayer({ dIn, dOut, bias: config.bias });
-    const queriesAndKeys: [string, LinearLayer][] =
-      config.mode === "decoupled"
-        ? [
-            ["q_sem_proj", linear(nHeads * semHeadDim)],
-            ["k_sem_proj", linear(nKvHeads * semHeadDim)],
-            ["q_geo_proj", linear(nHeads * geoHeadDim)],
-            ["k_geo_proj", linear(nKvHeads * geoHeadDim)],
-          ]
-        : [
-            ["q_proj", linear(nHeads * headDim)],
-            ["k_proj", linear(nKvHeads * headDim)],
-          ];
-    this.projections = new Map([
-      ...queriesAndKeys,
-      ["v_proj", linear(nKvHeads * vHeadDim)],
-      ["out_proj", linear(config.dModel, vDim)],
-    ]);
+    const { nHeads, nKvHeads } = this.geometry;
+    this.#paths = scorePaths(config);
+    this.projections = buildProjections(config, this.#paths);
+    this.norms = buildNorms(config, this.#paths);
     this.gate = config.decoupledGate ? new Variable("gate", [nHeads]) : null;
-    this.geoFrequencies =
-      config.mode === "decoupled" && config.ropeEnabled ? geometricFrequencies(config, nKvHeads, geoHeadDim) : null;
+    this.gateProjection = config.decoupledGateDynamic
+      ? new LinearLayer({ dIn: config.dModel, dOut: nHeads, bias: false }, zerosInit)
+      : null;
+    this.temperature = config.learnedTemp ? new Variable("temperature", [nHeads]) : null;
+    this.nullKey = nullVariables(config);
+    const rotated = config.mode === "decoupled" ? rotatedHeadDim(config) : 0;
+    this.geoFrequencies = rotated > 0 ? geometricFrequencies(config, nKvHeads, rotated) : null;
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
     const own: (readonly [string, Variable])[] = [];
     if (this.gate) own.push(["gate", this.gate]);
+    if (this.temperature) own.push(["temperature", this.temperature]);
+    own.push(...this.nullKey);
     if (this.geoFrequencies) own.push(["geo_inv_freq", this.geoFrequencies]);
     return own;
   }
 
   override get children(): readonly (readonly [string, Module])[] {
-    return [...this.projections];
+    const gate: [string, Module][] = this.gateProjection ? [["gate_proj", this.gateProjection]] : [];
+    return [...this.projections, ...this.norms, ...gate];
   }
 
   /** What is stored per token: K [Hkv, dk] and V [Hkv, dv]. */
@@ -115,67 +118,100 @@ export class AttentionLayer extends Module implements CachedModule {
     ];
   }
 
-  /** Inverse frequencies of the rotated head width in standard mode, radians per position. */
+  /** Inverse frequencies of a head's rotated features in standard mode, radians per position. */
   rotaryFrequencies(): Float32Array {
-    return inverseFrequencies(this.geometry.headDim, this.config.ropeBase, this.config.ropeScaling);
+    const { ropeBase, ropeScaling } = this.config;
+    return inverseFrequencies(rotatedHeadDim(this.config), ropeBase, ropeScaling);
   }
 
   forward(x: Tensor, context: ForwardContext = {}): Tensor {
     const { config, geometry } = this;
-    const { q, k, scale } =
-      config.mode === "decoupled" ? this.#decoupledScores(x, context) : this.#standardScores(x, context);
+    const { q, k } = this.#scores(x, context);
     const v = this.#heads("v_proj", x, geometry.nKvHeads, context);
-    const options = {
-      scale,
-      causal: config.isCausal,
-      ...(config.localWindow === null ? {} : { window: config.localWindow }),
-    };
     const slot = context.cache?.(scopePath(), this);
     slot?.append(toCacheRows(k), toCacheRows(v));
-    const y = slot?.past ? cachedAttention(q, k, v, slot.past.k, slot.past.v, options) : attention(q, k, v, options);
+    const window = context.localWindow === undefined ? config.localWindow : context.localWindow;
+    const sinks = nullSink(this.nullKey);
+    const options: AttentionOptions = {
+      // Decoupled queries have their scales in them.
+      scale: config.mode === "decoupled" ? 1 : 1 / Math.sqrt(geometry.headDim),
+      causal: config.isCausal,
+      ...(window === null ? {} : { window }),
+      ...(sinks ? { sinks } : {}),
+    };
+    const dropped = context.training === true && config.dropoutP > 0;
+    if (slot?.past && dropped)
+      throw new CarambaError(`${scopePath()}: dropout in attention over a cache`, {
+        code: "unsupported",
+        remedy: "train without a cache, or generate without `training`",
+      });
+    const chunk = context.qChunk === undefined ? config.qChunk : context.qChunk;
+    const y = slot?.past
+      ? cachedAttention(q, k, v, slot.past.k, slot.past.v, options)
+      : chunkedAttention(q, k, v, dropped ? this.#withDropout(q, k, options) : options, chunk);
     const [b, t] = x.shape as [Dim, Dim];
     const merged = reshape(transpose(y, [0, 2, 1, 3]), [b, t, geometry.vDim]);
     return this.#project("out_proj", merged, context);
   }
 
-  #standardScores(x: Tensor, context: ForwardContext): { q: Tensor; k: Tensor; scale: number } {
-    const { config, geometry } = this;
-    const q = this.#heads("q_proj", x, geometry.nHeads, context);
-    const k = this.#heads("k_proj", x, geometry.nKvHeads, context);
-    const scale = 1 / Math.sqrt(geometry.headDim);
-    if (!config.ropeEnabled) return { q, k, scale };
-    const values = this.rotaryFrequencies();
-    const { cos, sin } = ropeTables(positionsOf(x, context), constant(values, [values.length]));
-    return { q: rope(q, cos, sin), k: rope(k, cos, sin), scale };
+  /** Queries [B, H, T, dk] and keys [B, Hkv, T, dk], all paths side by side. */
+  #scores(x: Tensor, context: ForwardContext): Heads {
+    const gate = this.gate ? twiceGate(this.gate.tensor, this.#gateLogits(x, context)) : null;
+    const paths = this.#paths.map((path) => this.#path(path, x, gate, context));
+    const q = concat(
+      paths.map((path) => path.q),
+      3,
+    );
+    return {
+      q: this.temperature ? mul(q, temperatureFactor(this.temperature.tensor)) : q,
+      k: concat(
+        paths.map((path) => path.k),
+        3,
+      ),
+    };
   }
 
-  #decoupledScores(x: Tensor, context: ForwardContext): { q: Tensor; k: Tensor; scale: number } {
-    const { nHeads, nKvHeads, semHeadDim, geoHeadDim } = this.geometry;
-    let qSem = mul(this.#heads("q_sem_proj", x, nHeads, context), 1 / Math.sqrt(semHeadDim));
-    const kSem = this.#heads("k_sem_proj", x, nKvHeads, context);
-    let qGeo = mul(this.#heads("q_geo_proj", x, nHeads, context), 1 / Math.sqrt(geoHeadDim));
-    let kGeo = this.#heads("k_geo_proj", x, nKvHeads, context);
-    if (this.gate) {
-      const g = reshape(mul(sigmoid(this.gate.tensor), 2), [nHeads, 1, 1]);
-      qSem = mul(qSem, g);
-      qGeo = mul(qGeo, sub(2, g));
-    }
-    if (this.geoFrequencies) {
-      // Tables per key-value head [Hkv, T, dg/2]; the queries of a group share them.
-      const { cos, sin } = ropeTables(positionsOf(x, context), this.geoFrequencies.tensor);
-      kGeo = rope(kGeo, cos, sin);
-      qGeo = this.#rotateGrouped(qGeo, cos, sin);
-    }
-    return { q: concat([qSem, qGeo], 3), k: concat([kSem, kGeo], 3), scale: 1 };
+  #path(path: ScorePath, x: Tensor, gate: Tensor | null, context: ForwardContext): Heads {
+    const { nHeads, nKvHeads } = this.geometry;
+    const { part, width } = path;
+    const heads = this.#heads(path.query, x, nHeads, context);
+    let q = this.#normed(path.queryNorm, heads, context);
+    const keys = path.key === path.query ? heads : this.#heads(path.key, x, nKvHeads, context);
+    const k = this.#normed(path.keyNorm, keys, context);
+    if (part !== "") q = mul(q, 1 / Math.sqrt(width));
+    if (gate) q = mul(q, part === "sem" ? gate : sub(2, gate));
+    return this.#rotated(part, { q, k }, x, context);
   }
 
-  #rotateGrouped(q: Tensor, cos: Tensor, sin: Tensor): Tensor {
-    const { nHeads, nKvHeads, groupSize } = this.geometry;
-    if (nHeads === nKvHeads) return rope(q, cos, sin);
-    const [b, , t, d] = q.shape as [Dim, Dim, Dim, Dim];
-    const pairs = cos.shape[2] as Dim;
-    const table = (x: Tensor) => reshape(x, [nKvHeads, 1, t, pairs]);
-    return reshape(rope(reshape(q, [b, nKvHeads, groupSize, t, d]), table(cos), table(sin)), q.shape);
+  #rotated(part: ScorePath["part"], { q, k }: Heads, x: Tensor, context: ForwardContext): Heads {
+    const { ropeEnabled, ropeSemantic, ropeBase, ropeScaling } = this.config;
+    if (part === "geo") {
+      if (!this.geoFrequencies) return { q, k };
+      // Tables per key-value head [Hkv, T, R/2]; the queries of a group share them.
+      const tables = ropeTables(positionsOf(x, context), this.geoFrequencies.tensor);
+      return { q: rotateGroups(q, tables), k: rotate(k, tables) };
+    }
+    if (!ropeEnabled || (part === "sem" && !ropeSemantic)) return { q, k };
+    const values =
+      part === "sem" ? inverseFrequencies(this.geometry.semHeadDim, ropeBase, ropeScaling) : this.rotaryFrequencies();
+    const tables = ropeTables(positionsOf(x, context), constant(values, [values.length]));
+    return { q: rotate(q, tables), k: rotate(k, tables) };
+  }
+
+  #gateLogits(x: Tensor, context: ForwardContext): Tensor | null {
+    return this.gateProjection ? callChild("gate_proj", this.gateProjection, x, context) : null;
+  }
+
+  #normed(name: string, heads: Tensor, context: ForwardContext): Tensor {
+    const norm = this.norms.get(name);
+    return norm ? callChild(name, norm, heads, context) : heads;
+  }
+
+  #withDropout(q: Tensor, k: Tensor, options: AttentionOptions): UncachedAttentionOptions {
+    const [b, h, t] = q.shape as [Dim, Dim, Dim, Dim];
+    const keys = addDims(k.shape[2] as Dim, options.sinks?.k.shape[1] ?? 0);
+    const uniform = random(`dropout:${scopePath()}`, [b, h, t, keys]);
+    return { ...options, dropout: { p: this.config.dropoutP, uniform } };
   }
 
   #project(name: string, x: Tensor, context: ForwardContext): Tensor {

@@ -5,7 +5,7 @@ export { Conv2dLayer } from "./conv2d.ts";
 export { DenseLayer } from "./dense.ts";
 export { DropoutLayer } from "./dropout.ts";
 export { GLULayer } from "./glu.ts";
-export { linearInit, normalInit, onesInit } from "./init.ts";
+export { linearInit, normalInit, onesInit, zerosInit } from "./init.ts";
 export { LinearLayer } from "./linear.ts";
 export { LoRALinearLayer } from "./lora.ts";
 export {
@@ -24,5 +24,5 @@ export {
 export { MoELayer } from "./moe.ts";
 export { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 export { buildLayer } from "./registry.ts";
-export { inverseFrequencies, RoPE, ropeTables } from "./rope.ts";
+export { inverseFrequencies, RoPE, type RopeTables, ropeTables } from "./rope.ts";
 export { SwiGLULayer } from "./swiglu.ts";

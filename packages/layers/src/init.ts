@@ -13,3 +13,5 @@ export const linearInit: Initializer = (shape, random) =>
   normalInit(Math.sqrt(1 / (3 * (shape[0] as number))))(shape, random);
 
 export const onesInit: Initializer = (shape) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1);
+
+export const zerosInit: Initializer = (shape) => new Float32Array(shape.reduce((a, b) => a * b, 1));

@@ -1,7 +1,7 @@
 // y = x W + b. Weights are stored [dIn, dOut], the layout that engines multiply without transposing at decode time;
 // Hugging Face stores the transpose, which the loader turns around.
 import { type LinearLayerConfig, type LinearLayerInput, linearLayerConfig } from "@caramba/config";
-import { add, matmul, type Tensor, Variable } from "@caramba/tensor";
+import { add, type Initializer, matmul, type Tensor, Variable } from "@caramba/tensor";
 import { linearInit } from "./init.ts";
 import { Module } from "./module.ts";
 
@@ -12,11 +12,12 @@ export class LinearLayer extends Module {
   readonly weight: Variable;
   readonly bias: Variable | null;
 
-  constructor(input: LinearLayerInput) {
+  /** `init` makes the initial weight; default `linearInit`. */
+  constructor(input: LinearLayerInput, init: Initializer = linearInit) {
     super();
     this.config = linearLayerConfig(input);
     const { dIn, dOut, bias } = this.config;
-    this.weight = new Variable("weight", [dIn, dOut], { init: linearInit });
+    this.weight = new Variable("weight", [dIn, dOut], { init });
     this.bias = bias ? new Variable("bias", [dOut]) : null;
   }
 

@@ -31,6 +31,10 @@ export interface ForwardContext {
   readonly state?: (path: string, layer: StatefulModule) => LayerStateSlot;
   /** Takes a further term of the training loss, a scalar with its weight already in it (load balancing of experts). */
   readonly onLoss?: (path: string, loss: Tensor) => void;
+  /** Beats every attention layer's q_chunk; null: no chunks. Default: the layer's own. */
+  readonly qChunk?: number | null;
+  /** Beats every attention layer's local_window; null: no window. Default: the layer's own. */
+  readonly localWindow?: number | null;
   /** Called with every module's output, and the input that led to it. */
   readonly onOutput?: (path: string, module: Module, output: Tensor, x: Tensor) => void;
 }
