@@ -133,7 +133,7 @@ function tiny(arm: Arm): string {
           grad_clip_norm: 1.0`;
   const about = `Tiny ${arm.name}: ${arm.label}. Trains on two CPU cores within minutes; used by the tests.`;
   const size = { name: `tiny_${arm.name}`, about, dModel: 128, nHeads: 4, nLayers: 2, dFf: 256, blockSize: 128, run };
-  return languageModel({ ...size, vocabSize: 256, tokenizer: "byte" }, arm.tiny);
+  return languageModel({ ...size, vocabSize: 257, tokenizer: "byte" }, arm.tiny);
 }
 
 function research(arm: Arm): string {
