@@ -23,7 +23,7 @@ describe("LoRALinearLayer", () => {
     expect(await run(layer.forward(input("x", [2, 3, 6])))).toEqual(await run(base.forward(input("x", [2, 3, 6]))));
     expect((await layer.loraB.read()).every((v) => v === 0)).toBe(true);
     const large = new LoRALinearLayer({ dIn: 300, dOut: 2, r: 50 }).adopt(1);
-    const a = await large.loraA.read();
+    const a = Array.from(await large.loraA.read());
     expect(300 * 3 * (a.reduce((s, v) => s + v * v, 0) / a.length)).toBeCloseTo(1, 1);
   });
 
