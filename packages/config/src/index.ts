@@ -9,6 +9,7 @@ export {
   attentionLayerSchema,
   type RopeScaling,
   rotatedHeadDim,
+  surgeryObstacle,
 } from "./attention.ts";
 export {
   type AccuracyBenchmarkConfig,
@@ -132,8 +133,8 @@ export { resolvedManifest } from "./resolved.ts";
 export type { ExpectedValue, RunMode } from "./run.ts";
 export { formatShape, type Shape, type ShapeDim } from "./shape.ts";
 export { inferShapes, type NodeShape, type ShapeInference } from "./shapes.ts";
-export { type PlanIssue, unsupportedSettings } from "./supported.ts";
 export { closest } from "./suggest.ts";
+export { type PlanIssue, unsupportedSettings } from "./supported.ts";
 export {
   type BranchingTopologyConfig,
   type CyclicTopologyConfig,
