@@ -7,6 +7,7 @@ import { windowReader } from "@caramba/benchmark";
 import type { Target } from "@caramba/config";
 import {
   checkTokens,
+  isBuiltInTokenizer,
   loadTokenizer,
   openTokens,
   readTokenFileInfo,
@@ -88,7 +89,8 @@ async function describeText(
   const spec = tokenizerSpec(target, path, manifestPath);
   // A tokenizer that is only named ("llama") may be elsewhere; a path that leads nowhere is a mistake.
   const isPath = existsSync(spec) || spec.endsWith(".json") || /[\\/]/.test(spec);
-  const tokenizer = isPath || spec === "byte" ? await loadTokenizer(spec) : null;
+  const tokenizer =
+    isPath || isCertain(spec) ? await loadTokenizer(spec) : await tokenizerIfOf(spec, info?.tokenizer.hash);
   if (info && tokenizer && info.tokenizer.hash !== tokenizer.hash)
     throw new CarambaError(`${path} was made with another tokenizer than ${spec}`, {
       code: "tokenizer",
@@ -106,10 +108,22 @@ async function describeText(
   };
 }
 
+/** A built-in tokenizer by a name that is nothing else. */
+function isCertain(spec: string): boolean {
+  return spec === "byte" || spec.startsWith("tiktoken:");
+}
+
+/** `tiktoken` is also what manifests that name none have: taken where the token file says that it was made with it. */
+async function tokenizerIfOf(spec: string, hash: string | undefined): Promise<Tokenizer | null> {
+  if (hash === undefined || !isBuiltInTokenizer(spec)) return null;
+  const tokenizer = await loadTokenizer(spec);
+  return tokenizer.hash === hash ? tokenizer : null;
+}
+
 /** The tokenizer the manifest names; a tokenizer.json beside the token file where the name is no file. */
 function tokenizerSpec(target: Target, path: string, manifestPath: string | null): string {
   const named = target.data.tokenizer;
-  if (named === "byte") return named;
+  if (isCertain(named)) return named;
   const found = findPath(named, manifestPath);
   if (found) return found;
   const beside = join(dirname(path), "tokenizer.json");

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { type BenchmarkResults, runBenchmarks } from "@caramba/benchmark";
 import type { Plan, Run, Target, VerifyConfig } from "@caramba/config";
-import { loadTokenizer } from "@caramba/data";
+import { loadTokenizer, tiktokenEncodings } from "@caramba/data";
 import { runVerification, type VerificationResult } from "@caramba/eval";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
@@ -101,7 +101,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
         windows: text.windows,
         batchSize: run.train?.batchSize ?? 1,
         blockSize: run.train?.blockSize ?? blockSize,
-        ...(await tokenizerOf(run.verify, text)),
+        ...(await tokenizerOf(run.verify, text, onEvent)),
       });
       verifications.push({ run: run.id, result: verification });
     }
@@ -135,12 +135,20 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   }
 }
 
-/** The tokenizer of a verification: what its config names, else the text's own. */
+/** The tokenizer of a verification: what its config names where that is at hand, else, and said so, the text's own. */
 async function tokenizerOf(
   verify: VerifyConfig,
   text: TargetText,
+  onEvent: ExperimentListener,
 ): Promise<{ tokenizer?: NonNullable<TargetText["tokenizer"]> }> {
-  const named = verify.type === "eval" && verify.tokenizer.type === "file" ? verify.tokenizer.path : null;
-  const tokenizer = named === null ? text.tokenizer : await loadTokenizer(named);
-  return tokenizer ? { tokenizer } : {};
+  const named = verify.type === "eval" ? verify.tokenizer : null;
+  if (named?.type === "file") return { tokenizer: await loadTokenizer(named.path) };
+  if (named?.type === "byte") return { tokenizer: await loadTokenizer("byte") };
+  if (named?.type === "tiktoken" && tiktokenEncodings.includes(named.encoding))
+    return { tokenizer: await loadTokenizer(`tiktoken:${named.encoding}`) };
+  if (named && text.tokenizer) {
+    const name = named.type === "llama" ? named.modelId : named.encoding;
+    onEvent({ type: "note", message: `the cases are encoded with ${text.tokenizer.name}; ${name} is not at hand` });
+  }
+  return text.tokenizer ? { tokenizer: text.tokenizer } : {};
 }
