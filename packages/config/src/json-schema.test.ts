@@ -65,7 +65,26 @@ function isType(type: string, data: unknown): boolean {
   return type === "integer" ? Number.isInteger(data) : typeof data === type;
 }
 
+/** Keys below a schema that have no hover text, with their places. */
+function undescribed(node: unknown, place: string): string[] {
+  if (node === null || typeof node !== "object") return [];
+  if (Array.isArray(node)) return node.flatMap((item, i) => undescribed(item, `${place}[${i}]`));
+  const here = Object.entries(((node as JsonSchema)["properties"] ?? {}) as Record<string, JsonSchema>)
+    .filter(([, value]) => typeof value["description"] !== "string" || value["description"].length < 3)
+    .map(([key]) => `${place}.${key}`);
+  const below = Object.entries(node).flatMap(([key, value]) =>
+    ["default", "enum", "const", "required"].includes(key) ? [] : undescribed(value, `${place}/${key}`),
+  );
+  return [...here, ...below];
+}
+
 describe("the JSON Schema for editors", () => {
+  it("has hover text on every key", () => {
+    expect(undescribed(schema, "")).toEqual([]);
+    const count = JSON.stringify(schema).match(/"description"/g)?.length;
+    expect(count).toBeGreaterThan(500);
+  });
+
   it.each(Object.keys(presets))("accepts the preset %s with its variables unresolved", (name) => {
     expect(invalid(schema, parse(presets[name] ?? "", { merge: true }))).toBeNull();
   });

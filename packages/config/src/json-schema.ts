@@ -17,12 +17,79 @@ export function manifestJsonSchema(): JsonSchema {
     target: "draft-7",
     io: "input",
     reused: "inline",
-    override: ({ jsonSchema }) => loosen(jsonSchema as JsonSchema),
+    override: ({ jsonSchema }) => {
+      describeKeys(jsonSchema as JsonSchema);
+      loosen(jsonSchema as JsonSchema);
+    },
   }) as JsonSchema;
   for (const form of forms(schema)) {
     (form["properties"] as JsonSchema)["vars"] = { type: "object", description: "Values for ${name} anywhere below" };
   }
   return { title: "Caramba manifest", ...schema };
+}
+
+/** What a `type`, `ref` or `kind` means, for hover text: a constant has no describe() of its own in the schemas. */
+const meanings: Readonly<Record<string, string>> = {
+  none: "No embedder: the model is fed features",
+  token: "Token ids become rows of a table",
+  StackedTopology: "Children one after another",
+  SequentialTopology: "Children one after another, the same as StackedTopology",
+  NestedTopology: "A block of children, repeated with weights of their own",
+  ResidualTopology: "x + f(x): the children, and a path around them",
+  ParallelTopology: "Every child gets the same input; outputs are stacked on a new first axis",
+  BranchingTopology: "Every child gets the same input; outputs stand side by side, widths added",
+  CyclicTopology: "The children several times over, with the same weights",
+  RecurrentTopology: "Children one after another that may hand a state on",
+  GraphTopology: "Named nodes, each with the outputs that it reads",
+  AttentionLayer: "Multi-head attention: standard, grouped queries, bottleneck or decoupled (DBA)",
+  LinearLayer: "y = x W + b",
+  LayerNormLayer: "Normalise to mean 0 and variance 1, then scale and shift",
+  RMSNormLayer: "Divide by the root mean square, then scale",
+  DropoutLayer: "Zero a share of the values while training",
+  SwiGLULayer: "Feed-forward: down(silu(gate(x)) * up(x))",
+  GLULayer: "Gated feed-forward: down(activation(gate(x)) * up(x))",
+  DenseLayer: "Linear, with an activation, a norm and dropout after it as asked for",
+  LoRALinearLayer: "y = x W + b, plus a low-rank correction",
+  MoELayer: "Mixture of experts: each token goes to the experts that a router picks",
+  Conv1dLayer: "Causal convolution over time",
+  Conv2dLayer: "Convolution over two axes",
+  RNNLayer: "LSTM, GRU or a plain recurrent cell over time",
+  SSMLayer: "Selective state space (Mamba)",
+  compare: "Attention outputs and logits of teacher and student on the same batches",
+  fidelity: "Loss of teacher and student on held-out text",
+  eval: "Prompts with known answers",
+  kvcache: "Cache bytes of teacher and student",
+  perplexity: "exp of the mean loss on held-out windows",
+  latency: "Prefill and decode times",
+  memory: "Cache bytes and peak memory",
+  accuracy: "Multiple-choice tasks by log probability",
+  generation: "Completions of a file of prompts",
+  behavior: "Prompts with known answers, teacher against student",
+  context: "Prefill and decode at growing context",
+  suite: "Prompts with pass criteria from a file of their own",
+  "dataset.tokens": "A file of token ids",
+  "trainer.checkpoint_compare": "Train nothing: load two checkpoints and measure them",
+  int_greedy: "The first whole number of a greedy answer",
+  choice_logprob: "The most likely of several answers",
+  exact_match_greedy: "A greedy answer, word for word",
+  tiktoken: "One of OpenAI's encodings, by name",
+  llama: "The tokenizer of a Llama model",
+  byte: "Bytes of UTF-8 as ids",
+  file: "A tokenizer.json",
+};
+
+/** What keys without words of their own mean. */
+const keys: Readonly<Record<string, string>> = {
+  ref: "Which component",
+  layers: "Children in order: layers and topologies",
+};
+
+/** Hover text for every key. */
+function describeKeys(schema: JsonSchema): void {
+  for (const [key, value] of Object.entries((schema["properties"] ?? {}) as Record<string, JsonSchema>)) {
+    const meaning = "const" in value ? (meanings[String(value["const"])] ?? `Kind: ${value["const"]}`) : keys[key];
+    if (value["description"] === undefined && meaning !== undefined) value["description"] = meaning;
+  }
 }
 
 /** Let a variable stand where a plain value is described, and a bare ref where a component is. */
