@@ -116,7 +116,7 @@ export {
 } from "./model.ts";
 export { planNotices } from "./notices.ts";
 export { type OptimizeOptions, optimize, optimizeModel } from "./optimize.ts";
-export { modelParameters, nodeParameters } from "./parameters.ts";
+export { frozenParameters, modelParameters, nodeParameters } from "./parameters.ts";
 export { type ParsedManifest, type ParseOptions, parseManifest, parseManifestOrThrow } from "./parse.ts";
 export { placeOf } from "./places.ts";
 export {

@@ -20,6 +20,8 @@ export interface LayerSpec<C extends { type: string }> {
   demands?(config: C, input: Shape): readonly RuleIssue[];
   /** Trainable numbers. */
   parameters(config: C): number;
+  /** Numbers that are stored and not trained. Default: 0. */
+  frozen?(config: C): number;
   /** Numbers cached per token while decoding (keys and values). Default: 0. */
   cacheElementsPerToken?(config: C): number;
   /** Numbers of constant-size state per sequence while decoding. Default: 0. */

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { totalmem } from "node:os";
 import type { Target, TrainConfig } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
-import { Model, parameterCount } from "@caramba/model";
+import { Model, storedCount } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
 import type { ExperimentListener } from "./events.ts";
@@ -75,7 +75,7 @@ export async function buildModels(target: Target, context: BuildContext, text: T
 
 /** Weights that are larger than the machine's memory are refused before anything is allocated. */
 function demandMemory(target: Target): void {
-  const need = parameterCount(new Model(target.model)) * 4;
+  const need = storedCount(new Model(target.model)) * 4;
   const have = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
   if (need <= have) return;
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

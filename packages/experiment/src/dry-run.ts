@@ -2,7 +2,7 @@
 // is written and no weight is made. All that is missing is told at once.
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { modelParameters, type Plan, type Target, type TrainConfig } from "@caramba/config";
+import { frozenParameters, modelParameters, type Plan, type Target, type TrainConfig } from "@caramba/config";
 import { isHubUri, openCheckpoint, parseHubId } from "@caramba/loader";
 import { CarambaError, openBackend } from "@caramba/tensor";
 import { vocabularyOf } from "./build-models.ts";
@@ -127,11 +127,12 @@ const states: Readonly<Record<TrainConfig["optimizer"], number>> = { adamw: 2, l
 
 /** Each run keeps two checkpoints with optimizer states, writes a third before it removes one, and keeps a final one. */
 function checkpointBytes(target: Target): number {
-  const weights = 4 * modelParameters(target.model);
+  const trainable = 4 * modelParameters(target.model);
+  const weights = trainable + 4 * frozenParameters(target.model);
   return target.runs.reduce((sum, { train }) => {
     if (!train) return sum;
     const trained = train.phase === "blockwise" ? 0 : states[train.optimizer];
-    return sum + weights * (3 * (1 + trained) + 1);
+    return sum + 4 * weights + 3 * trained * trainable;
   }, 0);
 }
 

@@ -74,9 +74,16 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   });
 });
 
-it.each(cases)("$name: the config's count is that of the trainable weights", ({ config }) => {
+it.each(cases)("$name: the config counts trained and frozen weights", ({ config }) => {
   const layer = buildLayer(config as unknown as LayerConfig) as ReturnType<typeof buildLayer> & { config: LayerConfig };
-  const trainable = [...layer.variables().values()].filter((variable) => variable.trainable);
-  const count = trainable.reduce((total, variable) => total + variable.size, 0);
-  expect(layerSpec(layer.config).parameters(layer.config)).toBe(count);
+  const frozen: Record<string, boolean> = { freezeBase: true, routerRequiresGrad: false, expertsRequiresGrad: false };
+  const keys = Object.keys(frozen).filter((key) => key in layer.config);
+  for (const change of [{}, ...keys.map((key) => ({ [key]: frozen[key] }))]) {
+    const own = { ...layer.config, ...change } as LayerConfig;
+    const variables = [...buildLayer(own).variables().values()];
+    const count = (trainable: boolean) =>
+      variables.reduce((total, variable) => total + (variable.trainable === trainable ? variable.size : 0), 0);
+    expect(layerSpec(own).parameters(own)).toBe(count(true));
+    expect(layerSpec(own).frozen?.(own) ?? 0).toBe(count(false));
+  }
 });

@@ -1,7 +1,8 @@
 // A merged model computes what the one with LoRA layers does, and is what its config says: a plain model.
-import { type NodeConfig, topologyConfig } from "@caramba/config";
+import { frozenParameters, modelParameters, type NodeConfig, topologyConfig } from "@caramba/config";
 import { compile, input, Philox, ReferenceBackend } from "@caramba/tensor";
 import { expect, it } from "vitest";
+import { parameterCount, storedCount } from "./accounting.ts";
 import { mergeLora } from "./merge-lora.ts";
 import { buildModel, type Model } from "./model.ts";
 
@@ -42,6 +43,10 @@ it("merges every layer, also in repeated blocks, and leaves the model as it was"
     values.set(path, data.slice());
     variable.write(data);
   }
+  const trained = 42 + 2 * (6 + 2 * (6 + 9) + 2 * (9 + 6)) + 8 * (6 + 7);
+  expect([parameterCount(model), modelParameters(model.config)]).toEqual([trained, trained]);
+  const frozen = 2 * (6 * 9 + 9 + 9 * 6 + 6) + 42;
+  expect([storedCount(model) - trained, frozenParameters(model.config)]).toEqual([frozen, frozen]);
   const expected = await logits(model);
   const merged = await mergeLora(model);
   const found = await logits(merged);

@@ -2,7 +2,14 @@
 // the modules and graphs that would run (variables are lazy: no weight is made). Weights, gradients, states and cache
 // are exact; activations are what graph order needs (`peakLiveBytes`), an estimate: an engine may recompute or fuse.
 import { type Run, runTokens, type Target, type TrainConfig } from "@caramba/config";
-import { attentionLayers, cacheBytesPerElement, kvBytesPerToken, Model, parameterCount } from "@caramba/model";
+import {
+  attentionLayers,
+  cacheBytesPerElement,
+  kvBytesPerToken,
+  Model,
+  parameterCount,
+  storedCount,
+} from "@caramba/model";
 import { Passes } from "./passes.ts";
 
 /** Bytes by what they hold; `total` is their sum. */
@@ -82,7 +89,7 @@ function longestBlock(target: Target): number | null {
 }
 
 function serveMemory(model: Model, context: number, passes: Passes): ServeMemory {
-  const weights = parameterCount(model) * bytesPerNumber;
+  const weights = storedCount(model) * bytesPerNumber;
   const cache = kvBytesPerToken(model, "fp16") * context;
   const activations = passes.prefillBytes(context);
   return { weights, cache, activations, total: weights + cache + activations };
@@ -104,9 +111,11 @@ async function trainMemory(
   model: Model,
   passes: Passes,
 ): Promise<TrainMemory> {
-  const all = parameterCount(model);
+  const all = storedCount(model);
   const blockwise = train.phase === "blockwise";
-  const trained = blockwise ? Math.max(0, ...attentionLayers(model).map(({ layer }) => parameterCount(layer))) : all;
+  const trained = blockwise
+    ? Math.max(0, ...attentionLayers(model).map(({ layer }) => parameterCount(layer)))
+    : parameterCount(model);
   // An update is written beside what it replaces and swapped in, so whatever is trained exists twice.
   const weights = (all + trained) * bytesPerNumber;
   const teacher = target.trainer.type === "upcycle" ? all * bytesPerNumber : 0;

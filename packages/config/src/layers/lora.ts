@@ -36,6 +36,7 @@ export const loraLinearLayerSpec: LayerSpec<LoRALinearLayerConfig> = {
   resize: (config, to) => ({ ...config, dIn: follow(config.dIn, to), dOut: follow(config.dOut, to) }),
   parameters: ({ dIn, dOut, r, bias, freezeBase }) =>
     r * (dIn + dOut) + (freezeBase ? 0 : dOut * (dIn + (bias ? 1 : 0))),
+  frozen: ({ dIn, dOut, bias, freezeBase }) => (freezeBase ? dOut * (dIn + (bias ? 1 : 0)) : 0),
   words: ({ r, alpha, freezeBase }) => `r=${r} alpha=${alpha}${freezeBase ? "" : " freeze_base=false"}`,
 };
 

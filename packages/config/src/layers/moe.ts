@@ -42,12 +42,21 @@ export const moeLayerSpec: LayerSpec<MoELayerConfig> = {
   ),
   width: ({ dModel }) => ({ key: "d_model", value: dModel }),
   resize: (config, to) => ({ ...config, dModel: follow(config.dModel, to), dFf: to.dFf }),
-  parameters: ({ dModel, dFf, numExperts, bias, routerRequiresGrad, expertsRequiresGrad }) =>
-    (routerRequiresGrad ? dModel * numExperts : 0) +
-    (expertsRequiresGrad ? numExperts * (3 * dModel * dFf + (bias ? 2 * dFf + dModel : 0)) : 0),
+  parameters: (config) =>
+    (config.routerRequiresGrad ? inRouter(config) : 0) + (config.expertsRequiresGrad ? inExperts(config) : 0),
+  frozen: (config) =>
+    (config.routerRequiresGrad ? 0 : inRouter(config)) + (config.expertsRequiresGrad ? 0 : inExperts(config)),
   words: ({ dFf, numExperts, topK }) => `d_ff=${dFf} experts=${topK}/${numExperts}`,
 };
 
 export function moeLayerConfig(input: MoELayerInput): MoELayerConfig {
   return fromCode(moeLayerSpec.schema, "MoELayer", { type: "MoELayer", ...input });
+}
+
+function inRouter({ dModel, numExperts }: MoELayerConfig): number {
+  return dModel * numExperts;
+}
+
+function inExperts({ dModel, dFf, numExperts, bias }: MoELayerConfig): number {
+  return numExperts * (3 * dModel * dFf + (bias ? 2 * dFf + dModel : 0));
 }
