@@ -13,7 +13,7 @@ const input: ManifestInput = {
       name: "train",
       data: { path: "tokens.npy", blockSize: 128 },
       model: {
-        embedder: { type: "token", vocabSize: 256, dModel: 128 },
+        embedder: { type: "token", vocabSize: 257, dModel: 128 },
         topology: {
           type: "StackedTopology",
           layers: [
