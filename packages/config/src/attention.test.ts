@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { attentionGeometry, attentionLayerSchema, attentionRules } from "./attention.ts";
+import { attentionGeometry, attentionLayerSchema, attentionRules, surgeryObstacle } from "./attention.ts";
 import { ConfigError } from "./error.ts";
 import { check } from "./issues.ts";
 import { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
+import { parseManifestOrThrow } from "./parse.ts";
+import { presets } from "./presets/index.ts";
+import { unsupportedSettings } from "./supported.ts";
 
 const elements = (input: AttentionLayerInput): number =>
   attentionGeometry(attentionLayerConfig(input)).kvElementsPerToken;
@@ -122,5 +125,34 @@ describe("rope_scaling", () => {
       'unknown key "low_freq_factor"',
     );
     expect(messages({ rope_type: "linear" })[0]).toContain("rope_scaling.factor: expected a number, found nothing");
+  });
+});
+
+describe("surgery by factoring", () => {
+  const dba = { dModel: 64, nHeads: 4, mode: "decoupled", semDim: 16, geoDim: 32 } as const;
+
+  it.each<[string, Partial<AttentionLayerInput>]>([
+    ["tie_qk", { tieQk: true }],
+    ["rope_semantic", { ropeSemantic: true }],
+    ["rope_dim", { ropeDim: 4 }],
+    ["rope_enabled: false", { ropeEnabled: false }],
+    ["bias", { bias: true }],
+    ["out_bias", { outBias: true }],
+    ["qk_norm", { qkNorm: true }],
+  ])("cannot make %s", (option, extra) => {
+    expect(surgeryObstacle(attentionLayerConfig({ ...dba, ...extra }))).toBe(option);
+  });
+
+  it("can make the rest", () => {
+    const extra = { nullAttn: true, learnedTemp: true, decoupledGate: true, localWindow: 4, dropoutP: 0.1, ropeDim: 8 };
+    expect(surgeryObstacle(attentionLayerConfig({ ...dba, ...extra }))).toBe(null);
+  });
+
+  it("is refused where a manifest asks for it", () => {
+    const source = presets["llama32_1b_dba"] as string;
+    const issues = (text: string) => unsupportedSettings(parseManifestOrThrow(text).plan).map((issue) => issue.message);
+    expect(issues(source)).toEqual([]);
+    const normed = source.replace("mode: decoupled", "mode: decoupled\n                        qk_norm: true");
+    expect(issues(normed)[0]).toBe("dba_init svd of attention with qk_norm is not supported yet");
   });
 });

@@ -195,6 +195,25 @@ export function rotatedHeadDim(config: AttentionLayerConfig): number {
   return config.ropeDim ?? (config.mode === "decoupled" ? geoHeadDim : headDim);
 }
 
+/**
+ * The option (manifest spelling) for which surgery cannot make this decoupled layer from a plain one's weights, or null.
+ * Its factors are bilinear forms with a position-free semantic part: norms and biases are no part of them, tied or
+ * rotated semantic factors another problem, and whole rotary pairs are moved into the geometric part.
+ */
+export function surgeryObstacle(config: AttentionLayerConfig): string | null {
+  const { bias, outBias, qkNorm, tieQk, ropeSemantic, ropeEnabled } = config;
+  const obstacles: [string, boolean][] = [
+    ["bias", bias],
+    ["out_bias", outBias === true],
+    ["qk_norm", qkNorm],
+    ["tie_qk", tieQk],
+    ["rope_semantic", ropeSemantic],
+    ["rope_enabled: false", !ropeEnabled],
+    ["rope_dim", rotatedHeadDim(config) !== attentionGeometry(config).geoHeadDim],
+  ];
+  return obstacles.find(([, found]) => found)?.[0] ?? null;
+}
+
 /** Everything wrong with an attention config whose fields are valid by themselves; paths in manifest spelling. */
 export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   const issues: RuleIssue[] = [];

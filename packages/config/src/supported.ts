@@ -2,12 +2,14 @@
  * Settings that the schema knows and that this version cannot honour: wrong for what the target is, or not built yet.
  * Each is an issue at the line that asks for it, before anything is loaded; nothing is ignored in silence.
  */
+import { type AttentionLayerConfig, surgeryObstacle } from "./attention.ts";
 import type { BenchmarkSpec } from "./benchmark.ts";
 import type { IssueCode } from "./error.ts";
 import { snake } from "./names.ts";
 import { type Path, placeOf } from "./places.ts";
 import type { Plan, Run, Target } from "./plan.ts";
 import { closest } from "./suggest.ts";
+import type { NodeConfig } from "./topology.ts";
 import type { TrainConfig } from "./train.ts";
 
 /** Something wrong with a part of a plan. */
@@ -160,6 +162,17 @@ function teacherIssues(target: Target): PlanIssue[] {
       message: "an upcycle needs train.teacher_ckpt in its first run, found nothing",
       remedy: "name a Caramba checkpoint or a Hugging Face folder",
     });
+  if (first.train.dbaInit === "svd")
+    for (const option of new Set(decoupledLayers(target.model.topology).map(surgeryObstacle)))
+      if (option !== null)
+        issues.push(
+          unsupported(
+            placeOf(first.run, "train", "dba_init"),
+            place(first.run),
+            `dba_init svd of attention with ${option}`,
+            "use dba_init: random, or leave the option out",
+          ),
+        );
   for (const { run, train } of later) {
     if (train.teacherCkpt !== null && train.teacherCkpt !== first.train.teacherCkpt)
       issues.push(
@@ -181,6 +194,11 @@ function teacherIssues(target: Target): PlanIssue[] {
       );
   }
   return issues;
+}
+
+function decoupledLayers(node: NodeConfig): AttentionLayerConfig[] {
+  if ("layers" in node) return node.layers.flatMap(decoupledLayers);
+  return node.type === "AttentionLayer" && node.mode === "decoupled" ? [node] : [];
 }
 
 function benchmarkIssues(target: Target, spec: BenchmarkSpec): PlanIssue[] {

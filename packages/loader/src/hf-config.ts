@@ -160,7 +160,10 @@ function rope(
   const ropeBase = number("rope_theta", inner ?? outer ?? 10000);
   const ropeType = given["rope_type"] ?? given["type"] ?? "default";
   if (ropeType === "default") return { ropeBase, ropeScaling: null };
-  if (ropeType !== "llama3") throw unsupported(place, `${key} of type ${clip(ropeType)}`, 'Use "default" or "llama3".');
+  if (ropeType === "linear")
+    return { ropeBase, ropeScaling: { ropeType: "linear", factor: number("factor", given["factor"]) } };
+  if (ropeType !== "llama3")
+    throw unsupported(place, `${key} of type ${clip(ropeType)}`, 'Use "default", "linear" or "llama3".');
   const context = number("original_max_position_embeddings", given["original_max_position_embeddings"]);
   return {
     ropeBase,
@@ -189,7 +192,7 @@ export function carambaToHfLlama(model: ModelConfig, dtype: "float32" | "bfloat1
   }
   const { attention, mlp } = first;
   refuseOptions(attention);
-  const scaling = attention.ropeScaling?.ropeType === "llama3" ? attention.ropeScaling : null;
+  const scaling = attention.ropeScaling;
   const sliding = attention.localWindow !== null;
   if (sliding && (attention.bias || mlp.bias)) {
     throw unsupported("the model", "local_window together with bias", "Mistral has no bias.");
@@ -211,18 +214,24 @@ export function carambaToHfLlama(model: ModelConfig, dtype: "float32" | "bfloat1
     num_hidden_layers: blocks.length,
     num_key_value_heads: attention.nKvHeads ?? attention.nHeads,
     rms_norm_eps: eps,
-    rope_scaling: scaling && {
-      rope_type: "llama3",
-      factor: scaling.factor,
-      low_freq_factor: scaling.lowFreqFactor,
-      high_freq_factor: scaling.highFreqFactor,
-      original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
-    },
+    rope_scaling: scaling && hfScaling(scaling),
     rope_theta: attention.ropeBase,
     tie_word_embeddings: tied,
     torch_dtype: dtype,
     use_cache: true,
     vocab_size: vocabSize,
+  };
+}
+
+function hfScaling(scaling: RopeScaling): Record<string, Json> | null {
+  if (scaling.ropeType === "default") return null;
+  if (scaling.ropeType === "linear") return { rope_type: "linear", factor: scaling.factor };
+  return {
+    rope_type: "llama3",
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFreqFactor,
+    high_freq_factor: scaling.highFreqFactor,
+    original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
   };
 }
 
@@ -241,14 +250,16 @@ function sameFunction(a: AttentionLayerConfig, b: AttentionLayerConfig): boolean
 }
 
 function refuseOptions(attention: AttentionLayerConfig): void {
-  const { mode, ropeEnabled, isCausal, nullAttn, learnedTemp, memBlock } = attention;
+  const { mode, ropeEnabled, ropeDim, isCausal, nullAttn, learnedTemp, bias, outBias, qkNorm } = attention;
   const option = [
     mode === "decoupled" && "mode: decoupled",
     !ropeEnabled && "rope_enabled: false",
     !isCausal && "is_causal: false",
     nullAttn && "null_attn",
     learnedTemp && "learned_temp",
-    memBlock !== null && "mem_block",
+    (outBias ?? bias) !== bias && "out_bias",
+    qkNorm && "qk_norm",
+    ropeDim !== null && "rope_dim",
   ].find((found) => found !== false);
   if (option)
     throw unsupported("the model", `attention with ${option}`, "A Llama has no such option; keep Caramba's format.");

@@ -230,6 +230,14 @@ describe("config.json", () => {
     });
   });
 
+  it("takes linear scaling, in both spellings, and gives it back", () => {
+    for (const key of ["type", "rope_type"]) {
+      const { model } = hfLlamaToCaramba({ ...base, rope_scaling: { [key]: "linear", factor: 2 } });
+      expect(JSON.stringify(model)).toContain('"ropeScaling":{"ropeType":"linear","factor":2}');
+      expect(carambaToHfLlama(model, "float32")["rope_scaling"]).toEqual({ rope_type: "linear", factor: 2 });
+    }
+  });
+
   it("reports the keys that it did not need", () => {
     const { ignored } = hfLlamaToCaramba({ ...base, _name_or_path: "x" });
     expect(ignored).toContain("_name_or_path");
@@ -241,7 +249,8 @@ describe("config.json", () => {
   it.each<[Record<string, Json>, RegExp]>([
     [{ model_type: "qwen2" }, /model_type "qwen2" is not supported/],
     [{ hidden_act: "gelu" }, /hidden_act "gelu" is not supported/],
-    [{ rope_scaling: { type: "linear", factor: 2 } }, /rope_scaling of type "linear" is not supported/],
+    [{ rope_scaling: { type: "dynamic", factor: 2 } }, /rope_scaling of type "dynamic" is not supported/],
+    [{ rope_scaling: { type: "linear" } }, /rope_scaling\.factor is null, expected a number above 0/],
     [{ rope_scaling: { rope_type: "llama3", factor: 2 } }, /rope_scaling\.original_max_position_embeddings is null/],
     [{ rope_scaling: { rope_theta: 7 } }, /rope_theta is 500, but 7 in rope_scaling/],
     [{ quantization_config: { bits: 4 } }, /quantization_config \{"bits":4\} is not supported/],
@@ -299,6 +308,13 @@ describe("models that are no Llama are not exported", () => {
       edit((layers) => Object.assign(attentionOf(layers), { ropeEnabled: false })),
       /rope_enabled/,
     ],
+    ...Object.entries({ qkNorm: true, outBias: true, ropeDim: 2, nullAttn: true, learnedTemp: true }).map(
+      ([key, value]): [string, typeof model, RegExp] => [
+        `with ${key}`,
+        edit((layers) => Object.assign(attentionOf(layers), { [key]: value })),
+        new RegExp(key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
+      ],
+    ),
     ["with another eps in one norm", edit((layers) => Object.assign(layers[1] ?? {}, { eps: 1 })), /eps/],
   ])("%s", async (_, broken, message) => {
     const folder = newFolder();

@@ -75,6 +75,11 @@ describe("at full dimensions the student computes the teacher's logits", () => {
   for (const [name, attention] of Object.entries({
     "shared key-value heads": { semDim: 16, geoDim: 32 },
     "with a gate": { semDim: 16, geoDim: 32, decoupledGate: true },
+    "with a dynamic gate and temperature": {
+      ...{ semDim: 16, geoDim: 32 },
+      ...{ decoupledGate: true, decoupledGateDynamic: true, learnedTemp: true },
+    },
+    "stretched frequencies": { semDim: 16, geoDim: 32, ropeScaling: { ropeType: "linear", factor: 3 } },
     "a key-value head per query head": { semDim: 16, geoDim: 32, nKvHeads: 4 },
   }))
     test(name, async () => {
@@ -113,6 +118,59 @@ test("the error grows smoothly as the dimensions shrink, and stays below random 
   const control = student(sizes[4] as object);
   await performSurgery(teacher, control, { init: "random" });
   expect(errors[4]).toBeLessThan(rms(await logits(control)));
+});
+
+test("a null key starts small and is all that keeps a full student from the teacher's logits", async () => {
+  const model = student({ semDim: 16, geoDim: 32, nullAttn: true });
+  const teacher = await teacherOf(model);
+  expect([...teacher.variables().keys()].some((name) => name.includes("null"))).toBe(false);
+  await performSurgery(teacher, model);
+  const expected = await logits(teacher);
+  expect(distance(await logits(model), expected)).toBeGreaterThan(1e-3);
+  const plain = student({ semDim: 16, geoDim: 32 });
+  await performSurgery(teacher, plain);
+  expect(distance(await logits(plain), expected)).toBeLessThan(1e-4);
+});
+
+describe("what surgery cannot factor is refused by name", () => {
+  const full = { semDim: 16, geoDim: 32, nKvHeads: 4 };
+  test.each([
+    ["tie_qk", { ...full, tieQk: true }],
+    ["rope_semantic", { ...full, ropeSemantic: true }],
+    ["rope_dim", { ...full, ropeDim: 4 }],
+    ["out_bias", { ...full, outBias: true }],
+    ["qk_norm", { ...full, qkNorm: true }],
+    ["bias", { ...full, bias: true }],
+  ])("a student with %s", async (option, attention) => {
+    const model = student(attention);
+    const teacher = await teacherOf(student(full));
+    await expect(performSurgery(teacher, model)).rejects.toMatchObject({
+      code: "surgery",
+      message: expect.stringContaining(`a student with ${option}`) as string,
+      remedy: expect.stringContaining("dba_init: random") as string,
+    });
+    // At random it can start.
+    expect(await performSurgery(teacher, model, { init: "random" })).toEqual([]);
+  });
+
+  test.each(["qkNorm", "bias", "outBias"])("a teacher with %s", async (option) => {
+    const teacher = await teacherOf(student({ ...full, [option]: true }));
+    await expect(performSurgery(teacher, student(full))).rejects.toMatchObject({
+      code: "surgery",
+      message: expect.stringContaining("a teacher with") as string,
+    });
+  });
+});
+
+test("a plain student keeps its own temperature and null key, and takes everything else", async () => {
+  const model = student({ mode: "gqa", nullAttn: true, learnedTemp: true });
+  const teacher = await teacherOf(model);
+  await performSurgery(teacher, model);
+  const theirs = teacher.variables();
+  for (const [name, variable] of model.variables()) {
+    if (/null|temperature/.test(name)) expect(theirs.has(name)).toBe(false);
+    else expect(await variable.read()).toEqual(await theirs.get(name)?.read());
+  }
 });
 
 test("a full-rank form is factored exactly, a truncated one as well as its singular values allow", () => {

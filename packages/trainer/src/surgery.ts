@@ -13,6 +13,7 @@
 // Factors come from Gram matrices no wider than a head, so the cost does not grow with the model (factor.ts). With all
 // pairs kept and full value width the student computes what the teacher does. Source of the idea: "Attention Surgery"
 // (Ghafoorian et al., 2025) transplants weights; factoring the form and keeping pairs is this project's.
+import { rotatedHeadDim, surgeryObstacle } from "@caramba/config";
 import type { AttentionLayer } from "@caramba/layers";
 import { attentionLayers, type Model } from "@caramba/model";
 import { CarambaError, Philox, streamOf, type Variable } from "@caramba/tensor";
@@ -82,8 +83,11 @@ async function copyRest(teacher: Model, student: Model, replaced: ReadonlySet<Va
 
 async function copyLayer(from: AttentionLayer, to: AttentionLayer, path: string): Promise<void> {
   const source = from.variables();
+  // A student's own extras start as they are: temperature and null key.
+  const extras = new Set<Variable | null>([to.temperature, ...to.nullKey.values()]);
   for (const [name, variable] of to.variables()) {
     const found = source.get(name);
+    if (!found && extras.has(variable)) continue;
     if (!found || found.shape.join() !== variable.shape.join())
       throw misfit(`${path}.${name} has no counterpart of its shape in the teacher`);
     variable.write(await found.read());
@@ -118,10 +122,7 @@ async function transplant(
   if (t.nHeads !== s.nHeads) throw misfit(`${path}: ${s.nHeads} heads, the teacher has ${t.nHeads}`);
   if (t.groupSize % s.groupSize !== 0 && s.groupSize % t.groupSize !== 0)
     throw misfit(`${path}: ${s.nKvHeads} and ${t.nKvHeads} key-value heads do not nest`);
-  if (from.config.mode === "decoupled" || from.config.bias || to.config.bias)
-    throw misfit(`${path}: the teacher must be standard or GQA attention, both without bias`);
-  if (!from.config.ropeEnabled || !to.config.ropeEnabled)
-    throw misfit(`${path}: both must use rotary positions (rope_enabled)`);
+  demandForms(from, to, path);
   const d = from.config.dModel;
   const widths: Widths = { d, headDim: t.headDim, valueDim: t.vHeadDim, group: t.groupSize };
   const read = async (name: string, columns: number): Promise<Matrix> =>
@@ -154,9 +155,32 @@ async function transplant(
     placeValues(out, to, path, kv, heads, kvHeads, wv, wo, c, widths);
   }
   for (const [name, layer] of to.projections) layer.weight.write(Float32Array.from(out.get(name)?.data ?? []));
-  if (to.gate) to.gate.write(new Float32Array(s.nHeads));
+  // What multiplies scores starts as the identity. A null key keeps its small random start: the teacher has none.
+  for (const neutral of [to.gate, to.gateProjection?.weight, to.temperature])
+    neutral?.write(new Float32Array(neutral.size));
   to.geoFrequencies?.write(Float32Array.from(out.get("frequencies")?.data ?? []));
   return { path, keptGeometricEnergy: kept };
+}
+
+/** Demands that the scores of both are the bilinear forms that surgery factors. */
+function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): void {
+  const { mode, bias, outBias, qkNorm, nullAttn, learnedTemp, ropeEnabled } = from.config;
+  const theirs = [
+    mode === "decoupled" && "mode: decoupled",
+    (bias || outBias === true) && "bias",
+    qkNorm && "qk_norm",
+    nullAttn && "null_attn",
+    learnedTemp && "learned_temp",
+    !ropeEnabled && "rope_enabled: false",
+    rotatedHeadDim(from.config) !== from.geometry.headDim && "rope_dim",
+  ].find((option) => option !== false);
+  const own = surgeryObstacle(to.config);
+  const found = theirs ? `a teacher with ${theirs}` : own ? `a student with ${own}` : null;
+  if (found)
+    throw new CarambaError(`surgery: ${path}: ${found} has scores that cannot be taken over`, {
+      code: "surgery",
+      remedy: "start attention at random (dba_init: random), or leave the option out",
+    });
 }
 
 function emptyWeights(to: AttentionLayer, d: number): Map<string, Matrix> {

@@ -2,7 +2,11 @@
 import type { ModelConfig, NodeConfig, TopologyConfig } from "@caramba/config";
 import { attentionLayerConfig } from "@caramba/config";
 
-/** The student's config with every attention layer as the pretrained model had it. */
+/**
+ * The student's config with every attention layer as the pretrained model had it: what belongs to a pretrained model
+ * (rotation, biases, q/k norm) is the student's; what makes a student (paths, gate, null key, temperature, tied keys,
+ * window, dropout) is left out.
+ */
 export function teacherConfig(student: ModelConfig): ModelConfig {
   return { ...student, topology: convert(student.topology) as TopologyConfig };
 }
@@ -10,7 +14,12 @@ export function teacherConfig(student: ModelConfig): ModelConfig {
 function convert(node: NodeConfig): NodeConfig {
   if ("layers" in node) return { ...node, layers: node.layers.map(convert) } as NodeConfig;
   if (node.type !== "AttentionLayer") return node;
-  const { dModel, nHeads, nKvHeads, ropeEnabled, ropeBase, ropeScaling, isCausal, bias } = node;
+  const { dModel, nHeads, nKvHeads, ropeEnabled, ropeBase, ropeScaling, isCausal, bias, outBias } = node;
+  const { qkNorm, qkNormEps } = node;
   const mode = nKvHeads === null || nKvHeads === nHeads ? "standard" : "gqa";
-  return attentionLayerConfig({ dModel, nHeads, nKvHeads, mode, ropeEnabled, ropeBase, ropeScaling, isCausal, bias });
+  // A decoupled layer's rope_dim counts features of its geometric path, which the teacher does not have.
+  const ropeDim = node.mode === "decoupled" ? null : node.ropeDim;
+  const rotation = { ropeEnabled, ropeBase, ropeDim, ropeScaling };
+  const width = { dModel, nHeads, nKvHeads, mode } as const;
+  return attentionLayerConfig({ ...width, ...rotation, isCausal, bias, outBias, qkNorm, qkNormEps });
 }
