@@ -25,7 +25,7 @@ describe("arguments", () => {
       const { code, out, err } = await spawnCli(["--help"]);
       times.push(performance.now() - start);
       expect({ code, err }).toEqual({ code: 0, err: "" });
-      for (const command of ["quickstart", "compile", "run", "generate", "prepare", "presets"])
+      for (const command of ["quickstart", "compile", "run", "generate", "chat", "prepare", "presets"])
         expect(out).toMatch(new RegExp(`^ +${command} `, "m"));
     }
     // 0.1 s where nothing else runs; the bound leaves room for a busy machine.

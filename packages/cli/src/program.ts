@@ -156,7 +156,7 @@ function writingCommands(caramba: Command, done: Done): void {
     .description("turn text into a token file (.npy) and, where none is given, train its tokenizer")
     .requiredOption("--input <path>", "file or folder of text; may be repeated", collect)
     .requiredOption("--output <file.npy>", "token file to write")
-    .option("--tokenizer <path>", "tokenizer.json to use; default: train one beside the output")
+    .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: train one beside the output")
     .option("--vocab-size <n>", "vocabulary of a trained tokenizer", count, 4096)
     .option("--max-bytes <n>", "stop after this much text", count)
     .addOption(json())
@@ -231,7 +231,7 @@ function modelCommands(caramba: Command, done: Done): void {
     .option("--top-p <p>", "sample among the most likely tokens of this total probability", share)
     .option("--seed <n>", "key of the random draws", seed, 0)
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
-    .option("--tokenizer <path>", "tokenizer.json; default: the one the checkpoint names")
+    .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
     .addOption(device())
     .addOption(json())
     .addHelpText(

@@ -86,8 +86,10 @@ export class HfTokenizer implements Tokenizer {
         ids.push(id);
         if (this.decode(ids, options).endsWith("\ufffd")) return "";
         const fresh = grow();
-        if (ids.length > 32) {
-          ids = ids.slice(-8);
+        const last = ids.slice(-8);
+        // Not where the bytes of one character would be cut apart.
+        if (ids.length > 32 && !this.decode(last, options).includes("\ufffd")) {
+          ids = last;
           shown = this.decode(ids, options);
         }
         return fresh;

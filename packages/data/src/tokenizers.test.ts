@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BpeTokenizer } from "./bpe-tokenizer.ts";
@@ -10,6 +11,7 @@ import { trainBpe } from "./bpe-train.ts";
 import { ByteTokenizer } from "./byte-tokenizer.ts";
 import { CharTokenizer } from "./char-tokenizer.ts";
 import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
+import { HfTokenizer } from "./hf-tokenizer.ts";
 import { loadTokenizer } from "./load-tokenizer.ts";
 
 const corpus = readFileSync(new URL("../../../fixtures/data/corpus.txt", import.meta.url), "utf8");
@@ -90,6 +92,26 @@ describe("loadTokenizer", () => {
     expect(foreign.decode(foreign.encode("x<|endoftext|>", { special: false }), { skipSpecial: true })).toBe(
       "x<|endoftext|>",
     );
+  });
+
+  it.each(["wordpiece", "unigram"])("reads a %s model through the Hugging Face library", async (name) => {
+    const at = new URL(`../../../fixtures/data/tokenizers/${name}`, import.meta.url);
+    const tokenizer = await loadTokenizer(`${fileURLToPath(at)}.json`);
+    expect(tokenizer).toBeInstanceOf(HfTokenizer);
+    const expected: {
+      vocab_size: number;
+      cases: { text: string; ids: number[]; with_template?: number[]; decoded?: string }[];
+    } = JSON.parse(readFileSync(`${fileURLToPath(at)}.expected.json`, "utf8"));
+    expect(tokenizer.vocabSize).toBe(expected.vocab_size);
+    for (const { text, ids, with_template = ids, decoded = text } of expected.cases) {
+      expect([...tokenizer.encode(text)]).toEqual(ids);
+      expect([...tokenizer.encode(text, { addSpecial: true })]).toEqual(with_template);
+      expect(tokenizer.decode(ids)).toBe(decoded);
+      const decoder = tokenizer.decoder();
+      expect(ids.map((id) => decoder.push(id)).join("") + decoder.end()).toBe(decoded);
+    }
+    const [special = ""] = tokenizer.special.keys();
+    expect(() => tokenizer.encode(`a ${special}`, { special: false })).toThrow(/name of a special token/);
   });
 
   it("takes a folder, and its tokenizer_config.json for the end-of-text token", async () => {
