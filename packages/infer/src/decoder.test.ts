@@ -1,5 +1,5 @@
 import { buildModel } from "@caramba/model";
-import { compile, constant, ReferenceBackend, reshape } from "@caramba/tensor";
+import { compile, constant, Philox, ReferenceBackend, reshape } from "@caramba/tensor";
 import { expect, test } from "vitest";
 import { Decoder } from "./decoder.ts";
 
@@ -9,6 +9,14 @@ const attentions = {
   gqa: { mode: "gqa" as const, nKvHeads: 2 },
   window: { mode: "gqa" as const, nKvHeads: 2, localWindow: 3 },
   decoupled: { mode: "decoupled" as const, nKvHeads: 2, semDim: 8, geoDim: 16, attnDim: 8, decoupledGate: true },
+  // The null key is in no cache and shifts no position; the window counts cached positions.
+  nullKey: { mode: "gqa" as const, nKvHeads: 2, nullAttn: true, learnedTemp: true, qkNorm: true, localWindow: 3 },
+  everything: {
+    ...{ mode: "decoupled" as const, nKvHeads: 2, semDim: 8, geoDim: 16, attnDim: 8, ropeDim: 2, ropeSemantic: true },
+    ...{ decoupledGate: true, decoupledGateDynamic: true, nullAttn: true, learnedTemp: true, qkNorm: true, bias: true },
+    ...{ localWindow: 4, ropeScaling: { ropeType: "linear" as const, factor: 2 }, qChunk: 2 },
+  },
+  tied: { mode: "decoupled" as const, semDim: 8, geoDim: 16, tieQk: true, nullAttn: true },
 };
 
 const tiny = (attention: object) =>
@@ -50,6 +58,11 @@ async function uncached(model: ReturnType<typeof tiny>, ids: number[]): Promise<
 for (const [name, attention] of Object.entries(attentions))
   test(`cached output equals uncached: ${name}`, async () => {
     const model = tiny(attention);
+    // What starts at zero (gates, temperature, biases) must matter.
+    const random = new Philox(8, 1);
+    for (const [path, variable] of model.variables())
+      if (/gate|temperature|null|bias|_norm/.test(path))
+        variable.write(Float32Array.from({ length: variable.size }, () => 0.5 + random.normal()));
     const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
     const expected = await uncached(model, ids);
     const decoder = await Decoder.open(model, { backend, storage: "fp32" });

@@ -27,6 +27,13 @@ const attentions: Record<string, Omit<AttentionLayerInput, "dModel" | "nHeads">>
     attnDim: 16,
     decoupledGate: true,
   },
+  "null key, window, partial rotation, norms": {
+    ...{ nKvHeads: 2, nullAttn: true, localWindow: 5, ropeDim: 4, qkNorm: true, learnedTemp: true },
+  },
+  "decoupled, null key, semantic rotation, dynamic gate": {
+    ...{ mode: "decoupled", nKvHeads: 2, semDim: 16, geoDim: 32, attnDim: 16, nullAttn: true, ropeSemantic: true },
+    ...{ decoupledGate: true, decoupledGateDynamic: true },
+  },
 };
 
 const llama = (attention: object, seed = 5): Model =>
