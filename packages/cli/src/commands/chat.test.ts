@@ -1,7 +1,9 @@
 // caramba chat as a process, through a pipe.
-import { mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { loadTokenizer } from "@caramba/data";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runCli, spawnCli } from "../../test-support/run-cli.ts";
 import { tinyCheckpoint } from "../../test-support/tiny-model.ts";
@@ -34,6 +36,33 @@ it("each line is a turn; answers on standard output, the rest on standard error"
   // The same by its old name.
   const old = ["--mode", "chat", "--ckpt", file, ...engine];
   expect(modernArguments(old)).toEqual(["chat", file, ...engine]);
+});
+
+it("speaks through the chat template beside the tokenizer, up to an end of generation_config.json", async () => {
+  const fixture = fileURLToPath(new URL("../../../../fixtures/data/tokenizers/llama3.json", import.meta.url));
+  const folder = join(root, "llama");
+  await mkdir(folder);
+  await copyFile(fixture, join(folder, "tokenizer.json"));
+  const chat_template = "{{ bos_token }}{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
+  await writeFile(
+    join(folder, "tokenizer_config.json"),
+    JSON.stringify({ chat_template, bos_token: "<|begin_of_text|>" }),
+  );
+  const checkpoint = join(root, "llama_standard_final.safetensors");
+  await tinyCheckpoint(checkpoint, 566, folder);
+  const talk = () => spawnCli(["chat", checkpoint, ...engine, "--system", "Hi"], { input: "one\ntwo\n" });
+  const { code, out, err } = await talk();
+  expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining("no chat template") });
+  const tokenizer = await loadTokenizer(folder);
+  const first = tokenizer.encode("<|begin_of_text|>system:Hi;user:one;");
+  expect(err).toContain(`prompt ${first.length} in`);
+  // Any id may end an answer: then nothing is said.
+  const eos_token_id = Array.from({ length: 566 }, (_, id) => id);
+  await writeFile(join(folder, "generation_config.json"), JSON.stringify({ eos_token_id }));
+  const silent = await talk();
+  expect(out.trim()).not.toBe("");
+  expect(silent).toMatchObject({ code: 0, out: "\n\n" });
+  expect(silent.err.match(/^1 tokens/gm)).toHaveLength(2);
 });
 
 it("a message that does not fit ends a pipe with exit code 1 and the reason", async () => {

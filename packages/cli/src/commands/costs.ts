@@ -89,7 +89,7 @@ function longestBlock(target: Target): number | null {
 }
 
 function serveMemory(model: Model, context: number, passes: Passes): ServeMemory {
-  const weights = storedCount(model) * bytesPerNumber;
+  const weights = weightCount(model) * bytesPerNumber;
   const cache = kvBytesPerToken(model, "fp16") * context;
   const activations = passes.prefillBytes(context);
   return { weights, cache, activations, total: weights + cache + activations };
@@ -111,7 +111,7 @@ async function trainMemory(
   model: Model,
   passes: Passes,
 ): Promise<TrainMemory> {
-  const all = storedCount(model);
+  const all = weightCount(model);
   const blockwise = train.phase === "blockwise";
   const trained = blockwise
     ? Math.max(0, ...attentionLayers(model).map(({ layer }) => parameterCount(layer)))
