@@ -12,6 +12,7 @@ export interface RenderLimits {
 }
 
 const MAX_TEXT = 1 << 24;
+const require = createRequire(import.meta.url);
 
 // Plain JavaScript in a string: the thread starts the same way from source, from the build and from a bundle. The clock
 // stands still, so that strftime_now gives the date that was asked for.
@@ -46,7 +47,7 @@ export async function renderTemplate(
 ): Promise<string> {
   // Through JSON, as messages may hold anything: what is no data is left out here and not refused by the thread.
   const plain: unknown = JSON.parse(JSON.stringify(context));
-  const library = createRequire(import.meta.url).resolve("@huggingface/jinja");
+  const library = require.resolve("@huggingface/jinja");
   const worker = new Worker(PROGRAM, {
     eval: true,
     env: {},
