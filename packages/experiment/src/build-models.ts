@@ -2,9 +2,9 @@
 // is checked against the text before the student is factored from it.
 import { statSync } from "node:fs";
 import { totalmem } from "node:os";
-import type { Target, TrainConfig } from "@caramba/config";
+import { frozenParameters, modelParameters, type Target, type TrainConfig } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
-import { Model, storedCount } from "@caramba/model";
+import { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
 import type { ExperimentListener } from "./events.ts";
@@ -75,7 +75,7 @@ export async function buildModels(target: Target, context: BuildContext, text: T
 
 /** Weights that are larger than the machine's memory are refused before anything is allocated. */
 function demandMemory(target: Target): void {
-  const need = storedCount(new Model(target.model)) * 4;
+  const need = 4 * (modelParameters(target.model) + frozenParameters(target.model));
   const have = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
   if (need <= have) return;
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

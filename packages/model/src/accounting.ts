@@ -20,13 +20,6 @@ export function parameterCount(module: Module): number {
   return total;
 }
 
-/** Numbers that are stored: trained ones and frozen ones. */
-export function storedCount(module: Module): number {
-  let total = 0;
-  for (const variable of module.variables().values()) total += variable.size;
-  return total;
-}
-
 /** Attention layers in order, with their paths. */
 export function attentionLayers(module: Module): { readonly path: string; readonly layer: AttentionLayer }[] {
   return module.modules().flatMap(({ path, module: m }) => (m instanceof AttentionLayer ? [{ path, layer: m }] : []));

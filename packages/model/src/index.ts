@@ -6,7 +6,6 @@ export {
   kvBytesPerToken,
   kvElementsPerToken,
   parameterCount,
-  storedCount,
 } from "./accounting.ts";
 export { TokenEmbedder } from "./embedder.ts";
 export { mergeLora } from "./merge-lora.ts";

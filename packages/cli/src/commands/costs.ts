@@ -1,15 +1,8 @@
 // What a target costs, as numbers: parameters, arithmetic, cache, and the memory to train and to serve. Counted from
 // the modules and graphs that would run (variables are lazy: no weight is made). Weights, gradients, states and cache
 // are exact; activations are what graph order needs (`peakLiveBytes`), an estimate: an engine may recompute or fuse.
-import { type Run, runTokens, type Target, type TrainConfig } from "@caramba/config";
-import {
-  attentionLayers,
-  cacheBytesPerElement,
-  kvBytesPerToken,
-  Model,
-  parameterCount,
-  storedCount,
-} from "@caramba/model";
+import { frozenParameters, type Run, runTokens, type Target, type TrainConfig } from "@caramba/config";
+import { attentionLayers, cacheBytesPerElement, kvBytesPerToken, Model, parameterCount } from "@caramba/model";
 import { Passes } from "./passes.ts";
 
 /** Bytes by what they hold; `total` is their sum. */
@@ -87,6 +80,9 @@ export async function targetCosts(target: Target): Promise<TargetCosts> {
 function longestBlock(target: Target): number | null {
   return Math.max(0, ...target.runs.map((run) => run.train?.blockSize ?? 0)) || null;
 }
+
+/** Numbers of a model's weights, trained and frozen. */
+const weightCount = (model: Model): number => parameterCount(model) + frozenParameters(model.config);
 
 function serveMemory(model: Model, context: number, passes: Passes): ServeMemory {
   const weights = weightCount(model) * bytesPerNumber;
