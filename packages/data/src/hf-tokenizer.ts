@@ -53,7 +53,7 @@ export class HfTokenizer implements Tokenizer {
       );
     }
     // A character that is in no token comes as undefined where the model has no unknown-token.
-    const { ids } = this.#library.encode(text, { add_special_tokens: options.addSpecial ?? false });
+    const { ids } = this.#guard(() => this.#library.encode(text, { add_special_tokens: options.addSpecial ?? false }));
     return Int32Array.from(ids as readonly (number | undefined)[], (id) => {
       if (id !== undefined) return id;
       throw new CarambaError(`${this.name} has no token for a character of the text`, { code: "unknown-character" });
@@ -67,7 +67,20 @@ export class HfTokenizer implements Tokenizer {
     }
     // The library refuses an empty list.
     if (list.length === 0) return "";
-    return this.#library.decode(list, { skip_special_tokens: options.skipSpecial ?? false });
+    return this.#guard(() => this.#library.decode(list, { skip_special_tokens: options.skipSpecial ?? false }));
+  }
+
+  /** The library reads some parts of a file only when it needs them. */
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw new CarambaError(`${this.name} is not a usable tokenizer.json: ${(error as Error).message}`, {
+        code: "tokenizer-file",
+        remedy: "fetch the file again",
+        cause: error,
+      });
+    }
   }
 
   decoder(options: DecodeOptions = {}): StreamingDecoder {

@@ -7,6 +7,7 @@ import { BpeTokenizer } from "./bpe-tokenizer.ts";
 import { ByteTokenizer } from "./byte-tokenizer.ts";
 import { CharTokenizer } from "./char-tokenizer.ts";
 import { fileError } from "./durable-file.ts";
+import { readAddedTokens } from "./hf/added-tokens.ts";
 import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
 import { isRankFile, tiktokenEncoding, tiktokenEncodings, tiktokenFile } from "./tiktoken-encodings.ts";
@@ -67,9 +68,13 @@ async function foreignTokenizer(json: Record<string, unknown>, text: string, pat
   const configPath = join(dirname(path), "tokenizer_config.json");
   const config = existsSync(configPath) ? parseJson(await readText(configPath), configPath) : {};
   if (!isRecord(config)) throw notTokenizer(configPath, "it is not a JSON object");
-  if (!isBpe(json["model"])) return new HfTokenizer(json, text, config, path);
+  const kind = modelKind(json["model"]);
+  if (kind === "unknown") throw notTokenizer(path, "its model is none of BPE, WordPiece and Unigram");
   const named = isRecord(config["eos_token"]) ? config["eos_token"]["content"] : config["eos_token"];
   try {
+    // Huge ids would fill the memory of either.
+    readAddedTokens(json);
+    if (kind === "other") return new HfTokenizer(json, text, config, path);
     return new PipelineTokenizer(json, text, (names) => (typeof named === "string" ? named : endOfText(names)), path);
   } catch (error) {
     if (!(error instanceof CarambaError) || error.message.startsWith(path)) throw error;
@@ -78,9 +83,12 @@ async function foreignTokenizer(json: Record<string, unknown>, text: string, pat
   }
 }
 
-/** BPE by name, or in old files, which do not name it, by its merges. */
-function isBpe(model: unknown): boolean {
-  return isRecord(model) && (model["type"] === "BPE" || (model["type"] === undefined && "merges" in model));
+/** BPE, or one for the library; old files do not name it and have merges, or a vocabulary alone. */
+function modelKind(model: unknown): "bpe" | "other" | "unknown" {
+  if (!isRecord(model)) return "unknown";
+  const type = model["type"] ?? ("merges" in model ? "BPE" : "vocab" in model ? "Unigram" : undefined);
+  if (type === "BPE") return "bpe";
+  return type === "WordPiece" || type === "Unigram" ? "other" : "unknown";
 }
 
 async function readText(path: string): Promise<string> {

@@ -30,7 +30,9 @@ export async function generateText(checkpoint: string, options: GenerateOptions)
   display.idle();
   const tokenizer = await loadTokenizer(options.tokenizer ?? (await tokenizerOf(path)));
   const prompt = options.prompt ?? (process.stdin.isTTY ? "" : await readText(process.stdin));
-  const ids = prompt === "" ? [tokenizer.eosId ?? 0] : Array.from(tokenizer.encode(prompt, { special: false }));
+  // With what the model's own tokenizer puts before a text, such as Llama's begin-of-text.
+  const encoded = Array.from(tokenizer.encode(prompt, { special: false, addSpecial: true }));
+  const ids = encoded.length === 0 ? [tokenizer.eosId ?? 0] : encoded;
   if (tokenizer.vocabSize > (model.vocabSize ?? 0))
     throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {
       code: "tokenizer",
