@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NodeInput } from "@caramba/config";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -12,7 +13,8 @@ const folder = await mkdtemp(join(tmpdir(), "caramba-onnx-"));
 afterAll(() => rm(folder, { recursive: true }));
 
 const dModel = 32;
-const tiny = (attention: object, tiedEmbeddings: boolean): Model =>
+const swiglu: NodeInput = { type: "SwiGLULayer", dModel, dFf: 48 };
+const tiny = (attention: object, tiedEmbeddings: boolean, feedForward: readonly NodeInput[] = [swiglu]): Model =>
   buildModel(
     {
       embedder: { type: "token", vocabSize: 61, dModel },
@@ -33,10 +35,7 @@ const tiny = (attention: object, tiedEmbeddings: boolean): Model =>
               },
               {
                 type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel },
-                  { type: "SwiGLULayer", dModel, dFf: 48 },
-                ],
+                layers: [{ type: "RMSNormLayer", dModel }, ...feedForward],
               },
             ],
           },
@@ -54,6 +53,13 @@ const models = {
     { mode: "decoupled", nKvHeads: 2, semDim: 8, geoDim: 16, decoupledGate: true, localWindow: 5 },
     false,
   ),
+  "experts, low rank, convolution": tiny({}, true, [
+    { type: "Conv1dLayer", dModel },
+    { type: "MoELayer", dModel, dFf: 24, numExperts: 4 },
+    { type: "LoRALinearLayer", dIn: dModel, dOut: dModel },
+    { type: "GLULayer", dModel, dFf: 24, activation: "gelu_tanh" },
+    { type: "DenseLayer", dIn: dModel, dOut: dModel, normalization: "layer_norm", activation: "gelu" },
+  ]),
 };
 
 it.each(Object.entries(models))("%s: ONNX Runtime computes the same logits from the files", async (name, model) => {
