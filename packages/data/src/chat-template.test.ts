@@ -45,6 +45,12 @@ it("renders as transformers does", async () => {
 
 it("finds templates and tokens in a model's folder", async () => {
   expect(await ChatTemplate.load(folder)).toBeUndefined();
+  writeFileSync(
+    join(folder, "chat_template.json"),
+    JSON.stringify({ chat_template: "{{ eos_token }}{{ cls_token }}" }),
+  );
+  writeFileSync(join(folder, "special_tokens_map.json"), JSON.stringify({ eos_token: "old", cls_token: "[C]" }));
+  expect(await (await ChatTemplate.load(folder))?.apply([])).toBe("old[C]");
   const config = (chat_template: unknown) => {
     const json = { chat_template, bos_token: { content: "<s>" }, eos_token: "</s>", pad_token: null };
     writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify(json));

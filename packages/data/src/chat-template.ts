@@ -1,6 +1,6 @@
 // Chat templates: a conversation to the text a chat model was trained on. A model's folder brings its template, in Jinja,
-// in tokenizer_config.json (one, or several by name), chat_template.jinja or additional_chat_templates/. It is rendered as
-// transformers does: with the special tokens of the configuration, raise_exception and strftime_now. A template is
+// in tokenizer_config.json (one, or several by name), chat_template.jinja or additional_chat_templates/; older folders in
+// chat_template.json, and their special tokens in special_tokens_map.json. It is rendered as transformers does: with the special tokens of the configuration, raise_exception and strftime_now. A template is
 // someone else's program, so it runs in a thread of its own with bounded memory and time (render-template.ts).
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -58,13 +58,18 @@ export class ChatTemplate {
   /** The templates in a model's folder; undefined where there is none. Errors: CarambaError `chat-template`, `tokenizer-file`. */
   static async load(folder: string): Promise<ChatTemplate | undefined> {
     const config = await readConfig(join(folder, "tokenizer_config.json"));
-    const templates = new Map(listed(config["chat_template"]));
+    const older = await readConfig(join(folder, "chat_template.json"));
+    const templates = new Map(listed(config["chat_template"] ?? older["chat_template"]));
     const extra = join(folder, "additional_chat_templates");
     const files = existsSync(extra) ? readdirSync(extra).filter((name) => name.endsWith(".jinja")) : [];
     for (const name of files.sort()) templates.set(basename(name, ".jinja"), await readSource(join(extra, name)));
     const own = join(folder, "chat_template.jinja");
     if (existsSync(own)) templates.set("default", await readSource(own));
-    return templates.size === 0 ? undefined : new ChatTemplate(templates, specialTokens(config));
+    const tokens = {
+      ...specialTokens(await readConfig(join(folder, "special_tokens_map.json"))),
+      ...specialTokens(config),
+    };
+    return templates.size === 0 ? undefined : new ChatTemplate(templates, tokens);
   }
 
   /**

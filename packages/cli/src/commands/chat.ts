@@ -47,8 +47,10 @@ export async function chat(checkpoint: string, options: ChatOptions): Promise<nu
       code: "tokenizer",
       remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
     });
-  const folder = await folderOf(existsSync(tokenizerPath) ? tokenizerPath : path);
-  const template = (await ChatTemplate.load(folder)) ?? null;
+  // A tokenizer from elsewhere may bring a template; else the model's own holds.
+  const folders = [await folderOf(existsSync(tokenizerPath) ? tokenizerPath : path), await folderOf(path)];
+  const templates = await Promise.all(folders.map((folder) => ChatTemplate.load(folder)));
+  const template = templates.find((found) => found !== undefined) ?? null;
   const context = options.context ?? model.config.blockSize ?? defaultContext;
   const backend = await openBackend(options.device ?? "auto");
   const generator = await Generator.open(model, {
@@ -70,7 +72,7 @@ export async function chat(checkpoint: string, options: ChatOptions): Promise<nu
     tokenizer,
     template,
     system: options.system ?? null,
-    stopIds: await stopIds(tokenizer, folder),
+    stopIds: await stopIds(tokenizer, folders),
     context,
     now: new Date(),
   });
@@ -158,13 +160,16 @@ async function folderOf(path: string): Promise<string> {
 const ends = ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "</s>"];
 
 /** What ends an answer: the tokenizer's end, the usual ends of a turn, and those of generation_config.json. */
-async function stopIds(tokenizer: Tokenizer, folder: string): Promise<ReadonlySet<number>> {
-  const named = ends.flatMap((name) => tokenizer.special.get(name) ?? []);
-  const path = join(folder, "generation_config.json");
-  const config: unknown = existsSync(path) ? parse(await readFile(path, "utf8"), path) : null;
-  const given = config !== null && typeof config === "object" && "eos_token_id" in config ? config.eos_token_id : [];
-  const listed = (Array.isArray(given) ? given : [given]).filter((id) => typeof id === "number");
-  return new Set([...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]), ...named, ...listed]);
+async function stopIds(tokenizer: Tokenizer, folders: readonly string[]): Promise<ReadonlySet<number>> {
+  const ids = new Set(ends.flatMap((name) => tokenizer.special.get(name) ?? []));
+  if (tokenizer.eosId !== undefined) ids.add(tokenizer.eosId);
+  for (const folder of folders) {
+    const path = join(folder, "generation_config.json");
+    const config: unknown = existsSync(path) ? parse(await readFile(path, "utf8"), path) : null;
+    const given = config !== null && typeof config === "object" && "eos_token_id" in config ? config.eos_token_id : [];
+    for (const id of Array.isArray(given) ? given : [given]) if (typeof id === "number") ids.add(id);
+  }
+  return ids;
 }
 
 function parse(text: string, path: string): unknown {
