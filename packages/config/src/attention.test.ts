@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { attentionGeometry, attentionLayerSchema, attentionRules, surgeryObstacle } from "./attention.ts";
 import { ConfigError } from "./error.ts";
 import { check } from "./issues.ts";
-import { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
+import { type AttentionLayerInput, attentionLayerConfig, attentionLayerSpec } from "./layers/attention.ts";
 import { parseManifestOrThrow } from "./parse.ts";
 import { presets } from "./presets/index.ts";
 import { unsupportedSettings } from "./supported.ts";
@@ -154,5 +154,37 @@ describe("surgery by factoring", () => {
     expect(issues(source)).toEqual([]);
     const normed = source.replace("mode: decoupled", "mode: decoupled\n                        qk_norm: true");
     expect(issues(normed)[0]).toBe("dba_init svd of attention with qk_norm is not supported yet");
+  });
+});
+
+describe("attention in plans and automatic sizes", () => {
+  const dba = { dModel: 64, nHeads: 4, mode: "decoupled", semDim: 16, geoDim: 64 } as const;
+
+  it("says on its line what sets it apart", () => {
+    const words = (extra: object) => attentionLayerSpec.words?.(attentionLayerConfig({ ...dba, ...extra }));
+    expect(words({})).toBe("mode=decoupled heads=4/4 sem_dim=16 geo_dim=64 kv_elements_per_token=144");
+    expect(words({ ropeDim: 8, localWindow: 32, nullAttn: true, decoupledGate: true, isCausal: false })).toBe(
+      "mode=decoupled heads=4/4 sem_dim=16 geo_dim=64 rope_dim=8 local_window=32 kv_elements_per_token=144 null_attn gate not_causal",
+    );
+    const ropeScaling = { ropeType: "linear", factor: 2 } as const;
+    expect(words({ ropeScaling, decoupledGate: true, decoupledGateDynamic: true, qkNorm: true })).toMatch(
+      /=144 rope=linear dynamic_gate qk_norm$/,
+    );
+  });
+
+  it("rotates the same part of a head in another width", () => {
+    const resize = (extra: object, to: number, nHeads: number) =>
+      attentionLayerSpec.resize?.(attentionLayerConfig({ dModel: 64, nHeads: 4, ...extra }), {
+        from: 64,
+        to,
+        dFf: 1,
+        nHeads,
+      });
+    // Heads of 16, of which 8 turn; then heads of 32, of 16 and of 4.
+    expect(resize({ ropeDim: 8 }, 128, 4)).toMatchObject({ dModel: 128, ropeDim: 16 });
+    expect(resize({ ropeDim: 8 }, 128, 8)).toMatchObject({ ropeDim: 8 });
+    expect(resize({ ropeDim: 2 }, 64, 16)).toMatchObject({ ropeDim: 2 });
+    expect(resize({ ...dba, ropeDim: 4 }, 128, 4)).toMatchObject({ geoDim: 128, ropeDim: 8 });
+    expect(resize({}, 128, 4)).toMatchObject({ ropeDim: null });
   });
 });

@@ -299,6 +299,15 @@ describe("AttentionLayer", () => {
     expect(scores(blocks) / scores(whole)).toBeCloseTo((1 + 1 / 16) / 2, 5);
   });
 
+  it("counts the products of a step over a cache, null key included", () => {
+    const layer = new AttentionLayer({ dModel: 8, nHeads: 2, nullAttn: true });
+    const past = { k: input("k", [5, 2, 4]), v: input("v", [5, 2, 4]) };
+    const context = { cache: () => ({ past, append: () => undefined }) };
+    const flops = graphFlops(new Graph([layer.forward(input("x", [1, 3, 8]), context)]));
+    // Four projections of three tokens; scores and values of 2 heads x 3 queries x (1 + 5 + 3) keys, 4 wide.
+    expect(flops).toBe(4 * 2 * 3 * 8 * 8 + 2 * 2 * 2 * 3 * 9 * 4);
+  });
+
   it("refuses dropout over a cache", () => {
     const layer = new AttentionLayer({ dModel: 8, nHeads: 2, dropoutP: 0.1 });
     const past = { k: input("k", [3, 2, 4]), v: input("v", [3, 2, 4]) };
