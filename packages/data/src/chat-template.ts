@@ -1,7 +1,8 @@
 // Chat templates: a conversation to the text a chat model was trained on. A model's folder brings its template, in Jinja,
 // in tokenizer_config.json (one, or several by name), chat_template.jinja or additional_chat_templates/; older folders in
-// chat_template.json, and their special tokens in special_tokens_map.json. It is rendered as transformers does: with the special tokens of the configuration, raise_exception and strftime_now. A template is
-// someone else's program, so it runs in a thread of its own with bounded memory and time (render-template.ts).
+// chat_template.json, and their special tokens in special_tokens_map.json. It is rendered as transformers does: with the
+// special tokens of the configuration, raise_exception and strftime_now. A template is someone else's program, so it
+// runs in a thread of its own with bounded memory and time (render-template.ts).
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
