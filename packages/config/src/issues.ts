@@ -119,14 +119,16 @@ function unknownName(path: (string | number)[], value: unknown, options: string[
   if (value === undefined) return mistake(path, value, list(options), "nothing");
   const found = describe(value);
   const code = typeof value === "string" ? "unknown_name" : "wrong_type";
+  const suggestion = typeof value === "string" ? closest(value, options) : undefined;
+  // Where the right name is at hand, a long list of the others only hides it.
+  const wanted = suggestion !== undefined && options.length > 12 ? `one of ${options.length} names` : list(options);
   const issue: ConfigIssue = {
     code,
     path,
-    message: `expected ${list(options)}, found ${found}`,
+    message: `expected ${wanted}, found ${found}`,
     expected: list(options),
     found,
   };
-  const suggestion = typeof value === "string" ? closest(value, options) : undefined;
   return suggestion === undefined ? issue : { ...issue, suggestion };
 }
 

@@ -3,6 +3,7 @@
  * a benchmark without data gets its target's, and rules that span several parts of a manifest are checked.
  */
 import type { BenchmarkConfig, BenchmarkSpec } from "./benchmark.ts";
+import { formatPath } from "./error.ts";
 import { expectedRules } from "./expected.ts";
 import type { GroupManifest, Manifest, ManifestDefaults, ManifestTarget, TargetManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model.ts";
@@ -173,7 +174,7 @@ class Lowering {
         );
       }
       if (run.train !== null && model.blockSize !== null && run.train.blockSize > model.blockSize) {
-        const message = `expected at most the model's block_size ${model.blockSize} (${modelBlock.join(".")}), found ${run.train.blockSize}`;
+        const message = `expected at most the model's block_size ${model.blockSize} (${formatPath(modelBlock)}), found ${run.train.blockSize}`;
         this.report([...path, "train", "block_size"], message);
       }
       const seeds = Array.isArray(run.seed) ? run.seed : [run.seed];

@@ -178,7 +178,7 @@ describe("a mistake is shown where it must be mended", () => {
       "type: RMSNormLayer",
       "type: rms_norm",
       23,
-      "targets.0.system.config.model.topology.layers.0.type: expected LinearLayer",
+      "targets.0.system.config.model.topology.layers.0.type: expected one of ",
     ],
     [
       "a width that does not fit",

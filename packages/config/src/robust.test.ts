@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { formatIssue } from "./manifest-error.ts";
 import { parseManifest } from "./parse.ts";
 import { presets } from "./presets/index.ts";
+import { unsupportedSettings } from "./supported.ts";
 
 /** The short ones more often: ten thousand answers must not take a minute. */
 const texts = fc.oneof(
@@ -82,7 +83,7 @@ function apply(
 }
 
 function answer(text: string, file: string): "plan" | "mistakes" {
-  const result = parseManifest(text, { file });
+  const result = parseManifest(text, { file, check: unsupportedSettings });
   if (result.ok) {
     expect(Array.isArray(result.plan.targets)).toBe(true);
     return "plan";

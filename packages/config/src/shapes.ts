@@ -73,13 +73,19 @@ function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, dep
     case "BranchingTopology":
       return concatenate(walk, node, parallel(), path);
     default: {
+      const before = walk.issues.length;
+      let misfed = false;
       let shape = input;
       let from = source;
       for (const [index, layer] of node.layers.entries()) {
         shape = child(index, shape, from);
         from = `${layer.type} before it`;
+        misfed ||= index === 0 && walk.issues.length > before;
       }
       if (same(shape, input)) return shape;
+      // A child that does not fit is the mistake; what follows from it is not told again. Where it is the first, the
+      // whole block was made for another width, and inference goes on with that.
+      if (walk.issues.length > before) return misfed || node.type !== "ResidualTopology" ? shape : input;
       if (node.type === "ResidualTopology") {
         report(
           walk,

@@ -13,6 +13,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  visit,
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";
@@ -48,6 +49,8 @@ const maxSyntaxIssues = 10;
 const hints: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: "; indent with spaces",
   MULTIPLE_DOCS: "; write one manifest per file",
+  BAD_INDENT: "; indent this line like its siblings",
+  MULTILINE_IMPLICIT_KEY: "; is a colon or a quote missing?",
 };
 
 /** `strictJson`: the text must be JSON, not merely YAML. */
@@ -66,7 +69,9 @@ export function readSource(text: string, strictJson: boolean): Source {
     const mistakes = [...document.errors, ...document.warnings];
     if (mistakes.some(({ message }) => /call stack/i.test(message))) return tooDeep();
     for (const { code, message, pos } of mistakes.slice(0, maxSyntaxIssues)) {
-      reader.report("syntax", [], clean(message) + (hints[code] ?? ""), { start: pos[0], end: pos[1] });
+      const opened = code === "MISSING_CHAR" && pos[0] >= text.trimEnd().length ? lastQuote(document) : null;
+      const at = opened ?? firstInk(text, pos[0]);
+      reader.report("syntax", [], clean(message) + (hints[code] ?? ""), { start: at, end: Math.max(at + 1, pos[1]) });
     }
     if (document.errors.length > 0) return { root: null, issues: reader.issues };
     return { root: reader.document(document), issues: reader.issues };
@@ -74,6 +79,25 @@ export function readSource(text: string, strictJson: boolean): Source {
     if (!(error instanceof RangeError)) throw error;
     return tooDeep();
   }
+}
+
+/** The first character from an offset on that is not blank, on the same line where there is one. */
+function firstInk(text: string, offset: number): number {
+  const blank = /[ \t]*/y;
+  blank.lastIndex = offset;
+  const end = offset + (blank.exec(text)?.[0].length ?? 0);
+  return end < text.length && text[end] !== "\n" ? end : offset;
+}
+
+/** Where the last quoted text begins: the one that was not closed, when a quote is missing at the end. */
+function lastQuote(document: Document): number | null {
+  let found: number | null = null;
+  visit(document, {
+    Scalar: (_, node) => {
+      if (node.type?.startsWith("QUOTE")) found = node.range?.[0] ?? found;
+    },
+  });
+  return found;
 }
 
 function tooDeep(): Source {

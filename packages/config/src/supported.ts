@@ -28,7 +28,6 @@ type Check = readonly [keyof TrainConfig, (train: TrainConfig) => boolean, strin
 
 const checks: readonly Check[] = [
   ["dtype", (t) => t.dtype !== "float32" && t.dtype !== "auto", "use float32 or auto"],
-  ["ampDtype", (t) => t.useAmp && !["auto", "float32"].includes(t.ampDtype), "use auto, or set use_amp: false"],
   ["autoBatchSize", (t) => t.autoBatchSize, "set batch_size"],
   [
     "activationCheckpointing",
@@ -133,6 +132,15 @@ function runIssues(target: Target, run: Run): PlanIssue[] {
       message: "training needs a model with a token embedder, found none",
       remedy: "give the model an embedder {type: token, vocab_size, d_model}",
     });
+  if (train.useAmp && !["auto", "float32"].includes(train.ampDtype))
+    issues.push(
+      unsupported(
+        placeOf(run, "train", "use_amp"),
+        place,
+        `use_amp with amp_dtype ${train.ampDtype}`,
+        "set amp_dtype: auto (which is float32 here), or use_amp: false",
+      ),
+    );
   for (const [key, hit, remedy] of checks)
     if (hit(train))
       issues.push(

@@ -10,7 +10,7 @@ import {
   hubIdText,
   isHubUri,
   openCheckpoint,
-  openHfLlama,
+  openHfModel,
   parseHubId,
   readHfConfig,
 } from "@caramba/loader";
@@ -48,7 +48,7 @@ export function findCheckpoint(checkpoint: string, manifestPath: string | null):
 /**
  * Builds and fills the model of a checkpoint: a file, a folder, `hf://org/name@revision`, or `org/name` where no path is
  * called so.
- * @throws CarambaError `missing-file`; as `openCheckpoint`, `openHfLlama`, `fetchModel`; the signal's reason.
+ * @throws CarambaError `missing-file`; as `openCheckpoint`, `openHfModel`, `fetchModel`; the signal's reason.
  */
 export async function openModel(
   checkpoint: string,
@@ -114,7 +114,7 @@ function damaged(error: unknown, path: string): unknown {
 }
 
 async function fromFolder(path: string): Promise<Model> {
-  const folder = await openHfLlama(path);
+  const folder = await openHfModel(path);
   try {
     const model = buildModel(folder.config as ModelConfig);
     for (const [name, variable] of model.variables())

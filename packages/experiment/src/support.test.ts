@@ -1,4 +1,5 @@
-import { parseManifestOrThrow, presets } from "@caramba/config";
+import { checkBenchmarks } from "@caramba/benchmark";
+import { parseManifestOrThrow, presets, unsupportedSettings } from "@caramba/config";
 import { expect, it } from "vitest";
 import { demandSupportedPlan } from "./support.ts";
 
@@ -27,4 +28,26 @@ it("a teacher is refused where none is used", () => {
   const add = (text: string) =>
     text.replace("phase: standard", "phase: standard\n          teacher_ckpt: x.safetensors");
   expect(() => check("- id: teacher", add)).toThrow(/teacher_ckpt has no use in trainer.standard/);
+});
+
+it("benchmarks that are refused at their line are those that the benchmark package refuses", () => {
+  const types = ["perplexity", "latency", "memory", "accuracy", "generation", "behavior", "context", "suite"] as const;
+  const more: Record<string, string> = {
+    accuracy: ", tasks: [piqa]",
+    generation: ", prompts_file: p.yml",
+    behavior: ", tokenizer: {type: byte}, cases_file: c.yml",
+    suite: ", suite: riddles",
+  };
+  const kinds = ["fp16", "fp32", "q8", "q4", "nf4"].map((kind) => `{type: latency, cache_kind: ${kind}}`);
+  const configs = [...types.map((type) => `{type: ${type}${more[type] ?? ""}}`), ...kinds];
+  const tiny = presets["tiny_gqa"] ?? "";
+  for (const config of configs) {
+    const text = tiny.replace(/benchmarks:[\s\S]*/, `benchmarks: [{id: b, config: ${config}}]\n`);
+    const { plan } = parseManifestOrThrow(text);
+    const refusedHere = unsupportedSettings(plan).length > 0;
+    const check = () =>
+      checkBenchmarks(plan.targets[0]?.benchmarks ?? [], { hasTokens: true, canLoadCheckpoints: true });
+    if (refusedHere) expect(check, config).toThrow(/not supported/);
+    else expect(check, config).not.toThrow();
+  }
 });
