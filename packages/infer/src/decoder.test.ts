@@ -142,3 +142,39 @@ test("a prompt longer than a piece gives the logits of one forward pass", async 
   }
   expect(decoder.length).toBe(length);
 });
+
+test("a decoder's window beats the layers', and its pieces change nothing", async () => {
+  const ids = Int32Array.from([3, 1, 4, 1, 5, 9, 2, 6, 5, 3]);
+  const logits = async (attention: object, options: object) => {
+    const decoder = await Decoder.open(tiny(attention), { backend, storage: "fp32", ...options });
+    const all = [await decoder.feed(ids.slice(0, 8)), await decoder.feed(ids.slice(8, 9))];
+    decoder.dispose();
+    return Float32Array.from(all.flatMap((row) => [...row]));
+  };
+  const close = (a: Float32Array, b: Float32Array) =>
+    a.forEach((v, i) => {
+      expect(v).toBeCloseTo(b[i] as number, 5);
+    });
+  const windowed = await logits({ localWindow: 3 }, {});
+  const whole = await logits({}, {});
+  expect(windowed).not.toEqual(whole);
+  close(await logits({}, { localWindow: 3 }), windowed);
+  close(await logits({ localWindow: 5 }, { localWindow: 3 }), windowed);
+  close(await logits({ localWindow: 3 }, { localWindow: null }), whole);
+  for (const qChunk of [1, 3, null]) close(await logits({ localWindow: 3 }, { qChunk }), windowed);
+  close(await logits({ localWindow: 3, qChunk: 3 }, {}), windowed);
+  for (const options of [{ qChunk: 0 }, { localWindow: 1.5 }])
+    await expect(Decoder.open(tiny({}), { backend, ...options })).rejects.toMatchObject({ code: "argument" });
+});
+
+test("a prompt is scored in pieces of the layers' smallest q_chunk", async () => {
+  const decoder = await Decoder.open(tiny({ qChunk: 4 }), { backend, storage: "fp32" });
+  const lengths: number[] = [];
+  const append = decoder.cache.append.bind(decoder.cache);
+  decoder.cache.append = (rows) => {
+    lengths.push(rows[0]?.[0]?.shape[0] as number);
+    append(rows);
+  };
+  await decoder.feed(Int32Array.from({ length: 10 }, (_, i) => i));
+  expect(lengths).toEqual([4, 4, 2]);
+});

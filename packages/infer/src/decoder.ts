@@ -5,8 +5,8 @@ import { attentionLayers, type Model } from "@caramba/model";
 import { type Backend, CarambaError, type DeviceBuffer, defaultBackend } from "@caramba/tensor";
 import { compileStep, type StepKind, type StepProgram } from "./step-graph.ts";
 
-/** Most tokens per sequence that one session takes in. */
-const chunkLength = 512;
+/** Most tokens per sequence that one session takes in, unless `qChunk` says less. */
+const longestPiece = 512;
 
 /** How a Decoder is set up. */
 export interface DecoderOptions {
@@ -18,6 +18,13 @@ export interface DecoderOptions {
   readonly maxSeqLen?: number;
   /** Storage of cached keys and values; default fp16. */
   readonly storage?: "fp32" | "fp16";
+  /**
+   * Most tokens of a prompt that are scored at once, at most 512; null: 512. Beats the q_chunk of the attention layers,
+   * of which by default the smallest counts. Results do not depend on it.
+   */
+  readonly qChunk?: number | null;
+  /** Beats the local_window of the attention layers; null: they see everything. Default: each its own. */
+  readonly localWindow?: number | null;
 }
 
 /** Cached inference of one model. */
@@ -28,6 +35,8 @@ export class Decoder {
   readonly vocabSize: number;
   readonly cache: ModelCache;
   readonly #storage: "fp32" | "fp16";
+  readonly #pieceLength: number;
+  readonly #localWindow: number | null | undefined;
   readonly #steps = new Map<StepKind, StepProgram>();
   /** Outputs of a decode step, which has fixed shapes: written over and over. */
   #decodeInto: Record<string, DeviceBuffer> | undefined;
@@ -44,7 +53,13 @@ export class Decoder {
     this.vocabSize = vocabSize;
     this.batchSize = options.batchSize ?? 1;
     this.#storage = options.storage ?? "fp16";
-    const layers = attentionLayers(model).map(({ layer }) => layer.cacheParts);
+    const attention = attentionLayers(model).map(({ layer }) => layer);
+    const own = attention.flatMap(({ config }) => (config.qChunk === null ? [] : [config.qChunk]));
+    const wanted = options.qChunk === undefined ? Math.min(longestPiece, ...own) : (options.qChunk ?? longestPiece);
+    this.#pieceLength = Math.min(longestPiece, positive("qChunk", wanted));
+    this.#localWindow =
+      options.localWindow == null ? options.localWindow : positive("localWindow", options.localWindow);
+    const layers = attention.map((layer) => layer.cacheParts);
     this.cache = new ModelCache(layers, {
       backend,
       batchSize: this.batchSize,
@@ -65,7 +80,7 @@ export class Decoder {
 
   /**
    * Feeds the same number of tokens to every sequence and returns logits after the last: tokens [B * T] row by row ->
-   * [B * V]. Continues after what is cached. A long prompt is fed in pieces of `chunkLength` tokens, so that memory
+   * [B * V]. Continues after what is cached. A long prompt is fed in pieces of `qChunk` tokens, so that memory
    * for scores grows with the context and not with its square.
    */
   async feed(tokens: Int32Array): Promise<Float32Array> {
@@ -83,8 +98,8 @@ export class Decoder {
         });
     this.cache.reserve(this.cache.length + t);
     let logits = new Float32Array();
-    for (let from = 0; from < t; from += chunkLength) {
-      const to = Math.min(t, from + chunkLength);
+    for (let from = 0; from < t; from += this.#pieceLength) {
+      const to = Math.min(t, from + this.#pieceLength);
       const piece = new Int32Array(this.batchSize * (to - from));
       for (let row = 0; row < this.batchSize; row++)
         piece.set(tokens.subarray(row * t + from, row * t + to), row * (to - from));
@@ -166,9 +181,18 @@ export class Decoder {
         backend: this.backend,
         batchSize: this.batchSize,
         storage: this.#storage,
+        localWindow: this.#localWindow,
       });
       this.#steps.set(kind, step);
     }
     return step;
   }
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new CarambaError(`${name} is ${value}`, {
+    code: "argument",
+    remedy: "give a whole number of tokens, at least one",
+  });
 }

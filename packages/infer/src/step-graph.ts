@@ -22,11 +22,13 @@ export interface StepOptions {
   readonly backend: Backend;
   readonly batchSize: number;
   readonly storage: "fp32" | "fp16";
+  /** Beats the window of every attention layer; null: none. Absent: each its own. */
+  readonly localWindow?: number | null | undefined;
 }
 
 /** Builds and compiles one kind of step. Logits come out as [B, V]. */
 export async function compileStep(model: Model, kind: StepKind, options: StepOptions): Promise<StepProgram> {
-  const { backend, batchSize, storage } = options;
+  const { backend, batchSize, storage, localWindow } = options;
   const t: Dim = kind === "decode" ? 1 : sym("T");
   const p = sym("P");
   const dtype = storage === "fp16" ? "float16" : "float32";
@@ -53,6 +55,7 @@ export async function compileStep(model: Model, kind: StepKind, options: StepOpt
   const logits = model.forward(input("tokens", [batchSize, t], "int32"), {
     positions: input("positions", [t], "int32"),
     cache,
+    ...(localWindow === undefined ? {} : { localWindow }),
     lastOnly: true,
   });
   const vocabulary = logits.shape[2] as number;
