@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ModelConfig, modelConfig } from "@caramba/config";
-import { writeHfLlama } from "@caramba/loader";
+import { writeHfModel } from "@caramba/loader";
 import { Model } from "@caramba/model";
 import { mixed } from "./fixed-values.ts";
 
@@ -55,7 +55,7 @@ export async function makeSyntheticLlama(folder: string): Promise<void> {
   const config = llama1b();
   const shapes = new Map([...new Model(config).variables()].map(([path, { shape }]) => [path, shape]));
   const block = mixed(blockLength, 7919);
-  await writeHfLlama(
+  await writeHfModel(
     folder,
     config,
     (path) => {

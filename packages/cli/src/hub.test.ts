@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runExperiment } from "@caramba/experiment";
-import { writeHfLlama } from "@caramba/loader";
+import { writeHfModel } from "@caramba/loader";
 import { buildModel } from "@caramba/model";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { bin, runCli, spawnCli, spawnText } from "../test-support/run-cli.ts";
@@ -45,7 +45,7 @@ beforeAll(async () => {
   );
   const variables = model.variables();
   const folder = join(root, "served");
-  await writeHfLlama(folder, model.config, async (path) => (await variables.get(path)?.read()) as Float32Array);
+  await writeHfModel(folder, model.config, async (path) => (await variables.get(path)?.read()) as Float32Array);
   open = await serveFolder("org/tiny", folder);
   gated = await serveFolder("meta-llama/Llama-3.2-1B", folder, "hf_secret");
 });

@@ -1,15 +1,18 @@
-// config.json of a Hugging Face Llama (model_type llama or mistral) as a Caramba model, and back. What would change the
-// results and cannot be represented is refused by name; keys that mean nothing to a model's function are reported.
-// Defaults are those of transformers' LlamaConfig and MistralConfig.
+// config.json of a Hugging Face model of the Llama family as a Caramba model: Llama 2, 3, 3.2, Mistral, Qwen2, Qwen3,
+// SmolLM (model_type llama) and SmolLM3, and Caramba's own caramba_dba. What would change the results and cannot be
+// represented is refused by name; keys that mean nothing to a model's function are reported. Defaults are transformers'.
 import {
-  type AttentionLayerConfig,
+  type AttentionLayerInput,
   ConfigError,
+  type LayerInput,
   type ModelConfig,
+  type ModelInput,
   modelConfig,
-  type RopeScaling,
 } from "@caramba/config";
-import { CarambaError } from "@caramba/tensor";
-import { llamaBlocks } from "./hf-names.ts";
+import { readDbaAttention } from "./hf-dba.ts";
+import { dbaFamily, type HfFamily, hfActivations, hfFamilies } from "./hf-families.ts";
+import { badConfig, clip, HfFields, unsupported } from "./hf-fields.ts";
+import { readRope } from "./hf-rope.ts";
 import type { Json } from "./strict-json.ts";
 
 /** A model read from a config.json. */
@@ -19,265 +22,222 @@ export interface ImportedConfig {
   readonly ignored: readonly string[];
 }
 
-type JsonObject = { readonly [key: string]: Json };
+/** What attention layers may differ in. */
+interface LayerKind {
+  readonly window: number | null;
+  readonly rotated: boolean;
+}
 
-const fields = {
-  size: (value: Json): value is number => typeof value === "number" && Number.isSafeInteger(value) && value > 0,
-  positive: (value: Json): value is number => typeof value === "number" && value > 0,
-  fraction: (value: Json): value is number => typeof value === "number" && value >= 0 && value < 1,
-  flag: (value: Json): value is boolean => typeof value === "boolean",
-  word: (value: Json): value is string => typeof value === "string",
-};
-const kinds = {
-  size: "a whole number above 0",
-  positive: "a number above 0",
-  fraction: "a number from 0 to below 1",
-  flag: "true or false",
-  word: "a string",
-} as const;
+const maxLayers = 100_000;
 
 /**
- * Stacked[ Nested[ Residual[RMSNorm, Attention], Residual[RMSNorm, SwiGLU] ] x L, RMSNorm, Linear head if untied ].
+ * Stacked[ Nested[ Residual[RMSNorm, Attention], Residual[RMSNorm, SwiGLU or GLU] ] x L, RMSNorm, Linear head if untied ];
+ * where layers differ in window or rotation, one Nested for each run of equal ones.
  * @param place names the file in messages.
  * @throws CarambaError `unsupported-model` or `bad-config`, naming the key.
  */
-export function hfLlamaToCaramba(json: Json, place = "config.json"): ImportedConfig {
-  if (json === null || typeof json !== "object" || Array.isArray(json)) throw badConfig(place, "is not an object");
-  const used = new Set<string>();
-  const get = <K extends keyof typeof fields>(key: string, kind: K, fallback?: unknown) => {
-    used.add(key);
-    const value = json[key] ?? null;
-    if (value === null && fallback !== undefined) return fallback;
-    if (value === null) throw badConfig(place, `${key} is missing`);
-    if (!fields[kind](value)) throw badConfig(place, `${key} is ${JSON.stringify(value)}, expected ${kinds[kind]}`);
-    return value;
+export function hfConfigToCaramba(json: Json, place = "config.json"): ImportedConfig {
+  const fields = new HfFields(json, place);
+  const family = familyOf(fields);
+  refuseOtherComputations(fields, family);
+  const dModel = fields.get("hidden_size", "size");
+  const vocabSize = fields.get("vocab_size", "size");
+  const tied = fields.get("tie_word_embeddings", "flag", family.tied);
+  const norm = { type: "RMSNormLayer", dModel, eps: fields.get("rms_norm_eps", "positive", 1e-6) } as const;
+  const attention = readAttention(fields, family, dModel, norm.eps);
+  const mlp = readMlp(fields, family, dModel);
+  const block = ({ window, rotated }: LayerKind) => {
+    const scaling = rotated ? attention.ropeScaling : null;
+    const own = { localWindow: window, ropeEnabled: rotated && attention.ropeEnabled !== false, ropeScaling: scaling };
+    return [
+      { type: "ResidualTopology", layers: [norm, { ...attention, ...own }] },
+      { type: "ResidualTopology", layers: [norm, mlp] },
+    ] as const;
   };
-  const size = (key: string, fallback?: number): number => get(key, "size", fallback) as number;
-  const flag = (key: string): boolean => get(key, "flag", false) as boolean;
-
-  const modelType = get("model_type", "word") as string;
-  if (modelType !== "llama" && modelType !== "mistral") {
-    throw unsupported(place, `model_type ${JSON.stringify(modelType)}`, "Use a Llama or Mistral model.");
-  }
-  refuseUnlessNeutral(json, place, used);
-  const dModel = size("hidden_size");
-  const nHeads = size("num_attention_heads");
-  const nKvHeads = size("num_key_value_heads", modelType === "mistral" ? 8 : nHeads);
-  if (json["head_dim"] === undefined && dModel % nHeads !== 0) {
-    throw badConfig(place, `hidden_size ${dModel} is not a multiple of num_attention_heads ${nHeads}`);
-  }
-  const attnDim = nHeads * size("head_dim", dModel / nHeads);
-  const eps = get("rms_norm_eps", "positive", 1e-6) as number;
-  const layers = size("num_hidden_layers");
-  const vocabSize = size("vocab_size");
-  const tied = flag("tie_word_embeddings");
-  const norm = { type: "RMSNormLayer", dModel, eps } as const;
-  const attention = {
-    type: "AttentionLayer",
-    dModel,
-    nHeads,
-    nKvHeads,
-    mode: nKvHeads === nHeads ? "standard" : "gqa",
-    attnDim: attnDim === dModel ? null : attnDim,
-    ...rope(json, place, used),
-    bias: flag("attention_bias"),
-    dropoutP: get("attention_dropout", "fraction", 0) as number,
-    localWindow: modelType === "mistral" ? slidingWindow(json, place, used) : null,
-  } as const;
-  const mlp = { type: "SwiGLULayer", dModel, dFf: size("intermediate_size"), bias: flag("mlp_bias") } as const;
+  const blocks = runs(layerKinds(fields, family)).map(({ kind, count }) => ({
+    type: "NestedTopology" as const,
+    repeat: count,
+    layers: block(kind),
+  }));
   const head = { type: "LinearLayer", dIn: dModel, dOut: vocabSize, bias: false } as const;
-  const block = [
-    { type: "ResidualTopology", layers: [norm, attention] },
-    { type: "ResidualTopology", layers: [norm, mlp] },
-  ] as const;
-  const blockSize = size("max_position_embeddings", modelType === "mistral" ? 131072 : 2048);
+  const input: Omit<ModelInput, "type"> = {
+    embedder: { type: "token", vocabSize, dModel },
+    topology: { type: "StackedTopology", layers: [...blocks, norm, ...(tied ? [] : [head])] },
+    tiedEmbeddings: tied,
+    blockSize: fields.get("max_position_embeddings", "size", family.context),
+  };
   try {
-    const model = modelConfig({
-      embedder: { type: "token", vocabSize, dModel },
-      topology: {
-        type: "StackedTopology",
-        layers: [{ type: "NestedTopology", repeat: layers, layers: block }, norm, ...(tied ? [] : [head])],
-      },
-      tiedEmbeddings: tied,
-      blockSize,
-    });
-    return { model, ignored: Object.keys(json).filter((key) => !used.has(key)) };
+    return { model: modelConfig(input), ignored: fields.unread };
   } catch (error) {
     if (error instanceof ConfigError) throw badConfig(place, error.message, error);
     throw error;
   }
 }
 
-// Keys whose other values mean a different computation.
-function refuseUnlessNeutral(json: JsonObject, place: string, used: Set<string>): void {
-  const neutral: Readonly<Record<string, (value: Json) => boolean>> = {
-    hidden_act: (value) => value === "silu" || value === "swish",
-    partial_rotary_factor: (value) => value === 1,
-    quantization_config: () => false,
-    layer_types: (value) => Array.isArray(value) && value.every((type) => type === "full_attention"),
-    is_decoder: () => true,
-    add_cross_attention: (value) => value === false,
-    is_encoder_decoder: (value) => value === false,
-  };
-  for (const [key, isNeutral] of Object.entries(neutral)) {
-    used.add(key);
-    const value = json[key] ?? null;
-    if (value !== null && !isNeutral(value)) {
-      throw unsupported(place, `${key} ${clip(value)}`, "Use a checkpoint without it.");
-    }
+/** By model_type; in files that have none, by the class of the model. */
+function familyOf(fields: HfFields): HfFamily {
+  const all = [...hfFamilies, dbaFamily];
+  const names = all.map(({ modelType }) => modelType).join(", ");
+  const remedy = `Use a model of one of these kinds: ${names}.`;
+  const classes = fields.optional("architectures", "list") ?? [];
+  for (const name of classes)
+    if (typeof name !== "string" || !/(ForCausalLM|Model)$/.test(name))
+      throw unsupported(fields.place, `architecture ${clip(name)}`, "Use a model that ends in a language-model head.");
+  const modelType = fields.optional("model_type", "word");
+  const found = all.find((family) =>
+    modelType === null ? classes[0] === family.architecture : modelType === family.modelType,
+  );
+  if (found) return found;
+  if (modelType === null && classes.length === 0) throw badConfig(fields.place, "model_type is missing");
+  const what = modelType === null ? `architecture ${clip(classes[0] ?? null)}` : `model_type ${clip(modelType)}`;
+  throw unsupported(fields.place, what, remedy);
+}
+
+// Keys whose other values mean a different computation, in these families or in relatives that took their name.
+function refuseOtherComputations(fields: HfFields, family: HfFamily): void {
+  const isOff = (value: Json): boolean =>
+    value === false || value === 0 || (Array.isArray(value) && value.length === 0);
+  const isOne = (value: Json): boolean => value === 1;
+  for (const key of [
+    "quantization_config",
+    "add_cross_attention",
+    "is_encoder_decoder",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "clip_qkv",
+    "num_local_experts",
+    "num_experts",
+    "use_qk_norm",
+    "qk_layernorm",
+    "alibi",
+    "parallel_attn",
+    "use_parallel_residual",
+  ])
+    fields.demand(key, isOff);
+  for (const key of [
+    "residual_multiplier",
+    "embedding_multiplier",
+    "attention_multiplier",
+    "logits_scaling",
+    "logit_scale",
+    "attention_chunk_size",
+  ])
+    fields.demand(key, key === "attention_chunk_size" ? isOff : isOne);
+  fields.demand("is_decoder", () => true);
+  if (!family.noRope) {
+    fields.demand("no_rope_layers", (value) => Array.isArray(value) && value.every(isOne));
+    fields.demand("no_rope_layer_interval", isOff);
   }
 }
 
-function slidingWindow(json: JsonObject, place: string, used: Set<string>): number | null {
-  used.add("sliding_window");
-  const value = json["sliding_window"];
-  if (value === null) return null;
-  if (value === undefined) return 4096;
-  if (!fields.size(value)) throw badConfig(place, `sliding_window is ${clip(value)}, expected ${kinds.size} or null`);
-  return value;
+function readAttention(fields: HfFields, family: HfFamily, dModel: number, eps: number) {
+  const nHeads = fields.get("num_attention_heads", "size");
+  const absent = fields.names("num_key_value_heads") ? nHeads : (family.kvHeads ?? nHeads);
+  const nKvHeads = fields.get("num_key_value_heads", "size", absent);
+  const dropoutP = fields.get("attention_dropout", "fraction", 0);
+  const common = { type: "AttentionLayer", dModel, nHeads, nKvHeads, dropoutP } as const;
+  const rope = readRope(fields, family.ropeBase);
+  if (family === dbaFamily) return { ...common, ...rope, ...readDbaAttention(fields, nHeads, dModel) };
+  const headDim = fields.optional("head_dim", "size") ?? family.headDim;
+  if (headDim === null && dModel % nHeads !== 0)
+    throw badConfig(fields.place, `hidden_size ${dModel} is not a multiple of num_attention_heads ${nHeads}`);
+  const attnDim = nHeads * (headDim ?? dModel / nHeads);
+  const bias =
+    family.attentionBias === "qkv" || (family.attentionBias === "key" && fields.get("attention_bias", "flag", false));
+  const plain: AttentionLayerInput & { type: "AttentionLayer" } = {
+    ...common,
+    ...rope,
+    mode: nKvHeads === nHeads ? "standard" : "gqa",
+    attnDim: attnDim === dModel ? null : attnDim,
+    bias,
+    outBias: family.attentionBias === "qkv" ? false : null,
+    ...(family.qkNorm ? { qkNorm: true, qkNormEps: eps } : {}),
+  };
+  return plain;
 }
 
-// transformers 5 writes one object, rope_parameters; earlier ones write rope_theta and rope_scaling.
-function rope(
-  json: JsonObject,
-  place: string,
-  used: Set<string>,
-): { ropeBase: number; ropeScaling: RopeScaling | null } {
-  for (const key of ["rope_parameters", "rope_scaling", "rope_theta"]) used.add(key);
-  const given = json["rope_parameters"] ?? json["rope_scaling"] ?? {};
-  const key = json["rope_parameters"] ? "rope_parameters" : "rope_scaling";
-  if (typeof given !== "object" || Array.isArray(given)) throw badConfig(place, `${key} is not an object`);
-  const number = (name: string, value: Json | undefined): number => {
-    if (value === undefined || !fields.positive(value)) {
-      throw badConfig(place, `${key}.${name} is ${clip(value ?? null)}, expected ${kinds.positive}`);
-    }
-    return value;
-  };
-  const [inner, outer] = [given["rope_theta"], json["rope_theta"]];
-  if (inner !== undefined && outer !== undefined && inner !== outer) {
-    throw badConfig(place, `rope_theta is ${clip(outer)}, but ${clip(inner)} in ${key}`);
+function readMlp(fields: HfFields, family: HfFamily, dModel: number): LayerInput {
+  const dFf = fields.get("intermediate_size", "size");
+  const bias = family.mlpBias && fields.get("mlp_bias", "flag", false);
+  const name = fields.get("hidden_act", "word", "silu");
+  if (!Object.hasOwn(hfActivations, name)) {
+    const names = Object.keys(hfActivations).join(", ");
+    throw unsupported(fields.place, `hidden_act ${clip(name)}`, `Use a model with one of these: ${names}.`);
   }
-  const ropeBase = number("rope_theta", inner ?? outer ?? 10000);
-  const ropeType = given["rope_type"] ?? given["type"] ?? "default";
-  if (ropeType === "default") return { ropeBase, ropeScaling: null };
-  if (ropeType === "linear")
-    return { ropeBase, ropeScaling: { ropeType: "linear", factor: number("factor", given["factor"]) } };
-  if (ropeType !== "llama3")
-    throw unsupported(place, `${key} of type ${clip(ropeType)}`, 'Use "default", "linear" or "llama3".');
-  const context = number("original_max_position_embeddings", given["original_max_position_embeddings"]);
-  return {
-    ropeBase,
-    ropeScaling: {
-      ropeType: "llama3",
-      factor: number("factor", given["factor"]),
-      lowFreqFactor: number("low_freq_factor", given["low_freq_factor"]),
-      highFreqFactor: number("high_freq_factor", given["high_freq_factor"]),
-      originalMaxPositionEmbeddings: context,
-    },
-  };
+  const activation = hfActivations[name as keyof typeof hfActivations];
+  if (activation === "silu") return { type: "SwiGLULayer", dModel, dFf, bias };
+  return { type: "GLULayer", dModel, dFf, bias, activation };
 }
 
-/**
- * The config.json with which transformers computes the same as `model`.
- * @throws CarambaError `not-a-llama` for models that are none; `unsupported-model` for options Llama does not have.
- */
-export function carambaToHfLlama(model: ModelConfig, dtype: "float32" | "bfloat16" | "float16"): Record<string, Json> {
-  const { vocabSize, dModel, blocks, eps, tied } = llamaBlocks(model);
-  const [first] = blocks;
-  if (!first) throw unsupported("the model", "a model without blocks", "Use at least one block.");
-  for (const { attention, mlp } of blocks) {
-    if (!sameFunction(attention, first.attention) || mlp.dFf !== first.mlp.dFf || mlp.bias !== first.mlp.bias) {
-      throw unsupported("the model", "blocks that differ from each other", "Export needs equal blocks.");
-    }
+function layerKinds(fields: HfFields, family: HfFamily): LayerKind[] {
+  const layers = fields.get("num_hidden_layers", "size");
+  if (layers > maxLayers) throw badConfig(fields.place, `num_hidden_layers is ${layers}, more than ${maxLayers}`);
+  const rotated = rotatedLayers(fields, family, layers);
+  const windows = layerWindows(fields, family, rotated);
+  return rotated.map((isRotated, i) => ({ rotated: isRotated, window: windows[i] ?? null }));
+}
+
+function rotatedLayers(fields: HfFields, family: HfFamily, layers: number): boolean[] {
+  const every = Array.from({ length: layers }, () => true);
+  if (!family.noRope) return every;
+  const interval = fields.get("no_rope_layer_interval", "size", 4);
+  const given = fields.optional("no_rope_layers", "list");
+  if (!given) return every.map((_, i) => (i + 1) % interval !== 0);
+  // transformers takes a longer list for more layers than there are.
+  if (given.length < layers || !given.every((value) => value === 0 || value === 1))
+    throw badConfig(fields.place, `no_rope_layers is ${clip(given as Json)}, expected ${layers} times 0 or 1`);
+  return every.map((_, i) => given[i] === 1);
+}
+
+function layerWindows(fields: HfFields, family: HfFamily, rotated: readonly boolean[]): (number | null)[] {
+  const { place } = fields;
+  const types = layerTypes(fields, rotated.length);
+  if (family.windows === "none") {
+    if (types?.includes("sliding_attention"))
+      throw unsupported(place, `layer_types with sliding_attention in a ${family.modelType}`, "Its layers see all.");
+    return rotated.map(() => null);
   }
-  const { attention, mlp } = first;
-  refuseOptions(attention);
-  const scaling = attention.ropeScaling;
-  const sliding = attention.localWindow !== null;
-  if (sliding && (attention.bias || mlp.bias)) {
-    throw unsupported("the model", "local_window together with bias", "Mistral has no bias.");
+  const given = fields.optional("sliding_window", "size");
+  const window = fields.names("sliding_window") ? given : family.window;
+  if (family.windows === "all") {
+    // transformers passes layer_types of a Mistral over; where they say otherwise, who knows what was trained.
+    if (types?.some((type) => (type === "sliding_attention") !== (window !== null)))
+      throw unsupported(place, `layer_types ${clip(types)} beside sliding_window ${window}`, "Remove layer_types.");
+    return rotated.map(() => window);
   }
-  return {
-    architectures: [sliding ? "MistralForCausalLM" : "LlamaForCausalLM"],
-    model_type: sliding ? "mistral" : "llama",
-    ...(sliding
-      ? { sliding_window: attention.localWindow }
-      : { attention_bias: attention.bias, mlp_bias: mlp.bias, pretraining_tp: 1 }),
-    attention_dropout: attention.dropoutP,
-    head_dim: (attention.attnDim ?? dModel) / attention.nHeads,
-    hidden_act: "silu",
-    hidden_size: dModel,
-    initializer_range: 0.02,
-    intermediate_size: mlp.dFf,
-    max_position_embeddings: model.blockSize ?? 2048,
-    num_attention_heads: attention.nHeads,
-    num_hidden_layers: blocks.length,
-    num_key_value_heads: attention.nKvHeads ?? attention.nHeads,
-    rms_norm_eps: eps,
-    rope_scaling: scaling && hfScaling(scaling),
-    rope_theta: attention.ropeBase,
-    tie_word_embeddings: tied,
-    torch_dtype: dtype,
-    use_cache: true,
-    vocab_size: vocabSize,
+  const isUsed = family === dbaFamily || fields.get("use_sliding_window", "flag", false);
+  const first = fields.get("max_window_layers", "count", 28);
+  const isSliding = (i: number): boolean => {
+    if (types) return types[i] === "sliding_attention";
+    if (!isUsed || window === null) return false;
+    if (family === dbaFamily) return true;
+    return family.noRope ? !rotated[i] : i >= first;
   };
+  const sliding = rotated.map((_, i) => isSliding(i));
+  if (sliding.includes(true) && (!isUsed || window === null)) {
+    const which = isUsed ? "sliding_window is null" : "use_sliding_window is false";
+    throw badConfig(place, `layer_types has sliding_attention, but ${which}`);
+  }
+  return sliding.map((slides) => (slides ? window : null));
 }
 
-function hfScaling(scaling: RopeScaling): Record<string, Json> | null {
-  if (scaling.ropeType === "default") return null;
-  if (scaling.ropeType === "linear") return { rope_type: "linear", factor: scaling.factor };
-  return {
-    rope_type: "llama3",
-    factor: scaling.factor,
-    low_freq_factor: scaling.lowFreqFactor,
-    high_freq_factor: scaling.highFreqFactor,
-    original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
-  };
+function layerTypes(fields: HfFields, layers: number): readonly Json[] | null {
+  const types = fields.optional("layer_types", "list");
+  if (!types) return null;
+  const odd = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+  if (odd !== undefined)
+    throw unsupported(fields.place, `layer_types ${clip(odd)}`, "Use full_attention and sliding_attention.");
+  if (types.length !== layers)
+    throw badConfig(fields.place, `layer_types has ${types.length} entries, num_hidden_layers is ${layers}`);
+  return types;
 }
 
-// q_chunk and the informational keys leave results as they are.
-const neutralKeys: ReadonlySet<string> = new Set(["qChunk", "dbaTrainBackend", "debugFusedDecode", "mode", "nKvHeads"]);
-
-function sameFunction(a: AttentionLayerConfig, b: AttentionLayerConfig): boolean {
-  const key = (config: AttentionLayerConfig): string =>
-    JSON.stringify([
-      config.nKvHeads ?? config.nHeads,
-      ...Object.entries(config)
-        .filter(([name]) => !neutralKeys.has(name))
-        .sort(([x], [y]) => (x < y ? -1 : 1)),
-    ]);
-  return key(a) === key(b);
-}
-
-function refuseOptions(attention: AttentionLayerConfig): void {
-  const { mode, ropeEnabled, ropeDim, isCausal, nullAttn, learnedTemp, bias, outBias, qkNorm } = attention;
-  const option = [
-    mode === "decoupled" && "mode: decoupled",
-    !ropeEnabled && "rope_enabled: false",
-    !isCausal && "is_causal: false",
-    nullAttn && "null_attn",
-    learnedTemp && "learned_temp",
-    (outBias ?? bias) !== bias && "out_bias",
-    qkNorm && "qk_norm",
-    ropeDim !== null && "rope_dim",
-  ].find((found) => found !== false);
-  if (option)
-    throw unsupported("the model", `attention with ${option}`, "A Llama has no such option; keep Caramba's format.");
-}
-
-function clip(value: Json): string {
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
-}
-
-function badConfig(place: string, what: string, cause?: unknown): CarambaError {
-  return new CarambaError(`${place}: ${what}`, {
-    code: "bad-config",
-    remedy: "Check that the folder holds a complete Llama or Mistral checkpoint.",
-    cause,
-  });
-}
-
-function unsupported(place: string, what: string, remedy: string): CarambaError {
-  return new CarambaError(`${place}: ${what} is not supported`, { code: "unsupported-model", remedy });
+function runs(kinds: readonly LayerKind[]): { kind: LayerKind; count: number }[] {
+  const found: { kind: LayerKind; count: number }[] = [];
+  for (const kind of kinds) {
+    const last = found.at(-1);
+    if (last && last.kind.window === kind.window && last.kind.rotated === kind.rotated) last.count++;
+    else found.push({ kind, count: 1 });
+  }
+  return found;
 }

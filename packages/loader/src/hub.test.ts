@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fixturePath } from "../test-support/fixture.ts";
 import { commit, type HubServer, listed, serveHub } from "../test-support/hub-server.ts";
-import { openHfLlama } from "./hf-llama.ts";
+import { openHfModel } from "./hf-llama.ts";
 import { fetchModel } from "./hub.ts";
 import { type HubId, parseHubId } from "./hub-id.ts";
 import type { HubEvent, HubOptions } from "./hub-settings.ts";
@@ -87,8 +87,8 @@ describe("a model", () => {
       "tokenizer.json",
       "tokenizer_config.json",
     ]);
-    const llama = await openHfLlama(folder);
-    const original = await openHfLlama(fixturePath("llama-tied"));
+    const llama = await openHfModel(folder);
+    const original = await openHfModel(fixturePath("llama-tied"));
     for (const name of original.parameters.keys()) expect(await llama.read(name)).toEqual(await original.read(name));
     await Promise.all([llama.close(), original.close()]);
     let bytes = 0;
@@ -113,7 +113,7 @@ describe("a model", () => {
   it("in shards is fetched by its index", async () => {
     const { folder } = await fetched("org/sharded");
     expect((await readdir(folder)).sort()).toEqual((await fixtureNames("llama-untied-sharded")).sort());
-    await (await openHfLlama(folder)).close();
+    await (await openHfModel(folder)).close();
   });
 
   it("that cannot be used is not fetched: what looks at its config may say so", async () => {
@@ -139,7 +139,7 @@ describe("a model", () => {
   it("in a folder of a repository is fetched from there", async () => {
     const { folder } = await fetched("org/inside@main/a/b");
     expect(folder).toBe(join(cacheDir, "models--org--inside", "snapshots", commit, "a", "b"));
-    await (await openHfLlama(folder)).close();
+    await (await openHfModel(folder)).close();
     expect((await failure("org/inside@main/a/c")).code).toBe("hub-no-model");
   });
 
@@ -158,7 +158,7 @@ describe("a model", () => {
     server.exchanges.length = 0;
     await fetched("org/tied");
     expect(paths().filter((path) => path.includes("resolve"))).toEqual([]);
-    await (await openHfLlama(folder)).close();
+    await (await openHfModel(folder)).close();
   });
 
   it("with a damaged content is mended", async () => {

@@ -18,7 +18,7 @@ export interface HubModel {
   readonly id: HubId;
   /** The commit, 40 hexadecimal digits: names exactly these weights for ever. */
   readonly commit: string;
-  /** For `openHfLlama`. Its files are links into the cache: never write to them. */
+  /** For `openHfModel`. Its files are links into the cache: never write to them. */
   readonly folder: string;
 }
 

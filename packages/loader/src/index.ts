@@ -21,9 +21,11 @@ export {
   saveCheckpoint,
 } from "./checkpoint-folder.ts";
 export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
-export { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
-export { type ExportDType, type HfLlama, openHfLlama, readHfConfig, writeHfLlama } from "./hf-llama.ts";
-export { llamaTensors, type TensorPair } from "./hf-names.ts";
+export { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
+export { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
+export { type HfModel, openHfModel, readHfConfig } from "./hf-model.ts";
+export { hfTensors, type TensorPair } from "./hf-names.ts";
+export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
 export { fetchModel, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
 export type { HubEvent, HubOptions } from "./hub-settings.ts";

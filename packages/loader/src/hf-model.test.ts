@@ -7,9 +7,11 @@ import { buildModel, type Model } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
-import { carambaToHfLlama, hfLlamaToCaramba } from "./hf-config.ts";
-import { type HfLlama, openHfLlama, writeHfLlama } from "./hf-llama.ts";
-import { llamaTensors } from "./hf-names.ts";
+import { hfConfigToCaramba } from "./hf-config.ts";
+import { carambaToHfConfig } from "./hf-export-config.ts";
+import { type HfModel, openHfModel } from "./hf-model.ts";
+import { hfTensors } from "./hf-names.ts";
+import { writeHfModel } from "./hf-write.ts";
 import { transposeMatrix } from "./matrix.ts";
 import { f32ToBf16, toFloat32 } from "./safetensors-dtype.ts";
 import { SafetensorsFile, type TensorData } from "./safetensors-file.ts";
@@ -24,7 +26,7 @@ const newFolder = (): string => join(root, String(folders++));
 const both = ["llama-tied", "llama-untied-sharded"];
 const configOf = (name: string): Record<string, Json> => fixtureJson(`${name}/config.json`);
 
-async function load(llama: HfLlama): Promise<Model> {
+async function load(llama: HfModel): Promise<Model> {
   const model = buildModel(llama.config);
   const variables = model.variables();
   expect([...llama.parameters.keys()].sort()).toEqual([...variables.keys()].sort());
@@ -46,7 +48,7 @@ describe.each(both)("%s", (name) => {
   const { ids, logits: expected } = fixtureJson<{ ids: number[]; logits: number[][] }>(`${name}/expected.json`);
 
   it("computes the logits of the reference", async () => {
-    const llama = await openHfLlama(fixturePath(name));
+    const llama = await openHfModel(fixturePath(name));
     const found = await logits(await load(llama), ids);
     await llama.close();
     const differences = expected.flat().map((value, i) => Math.abs(value - (found[i] as number)));
@@ -57,9 +59,10 @@ describe.each(both)("%s", (name) => {
   });
 
   it("goes back out as the same tensors and the same config", async () => {
-    const llama = await openHfLlama(fixturePath(name));
+    const llama = await openHfModel(fixturePath(name));
     const folder = newFolder();
-    await writeHfLlama(folder, llama.config, (path) => llama.read(path));
+    const { bos_token_id: bos, eos_token_id: eos } = configOf(name) as { bos_token_id: number; eos_token_id: number };
+    await writeHfModel(folder, llama.config, (path) => llama.read(path), { special: { bos, eos } });
     await llama.close();
     const index = name.endsWith("sharded") ? "model.safetensors.index.json" : "model.safetensors";
     const original = await openSafetensors(join(fixturePath(name), index));
@@ -69,16 +72,16 @@ describe.each(both)("%s", (name) => {
     expect(copy.metadata.get("format")).toBe("pt");
     await copy.close();
     await original.close();
-    const { bos_token_id: _, eos_token_id: __, ...config } = configOf(name);
-    expect(JSON.parse(await readFile(join(folder, "config.json"), "utf8"))).toEqual(config);
+    const config = configOf(name);
+    expect(JSON.parse(await readFile(join(folder, "config.json"), "utf8"))).toEqual({ ...config, pad_token_id: null });
   });
 });
 
 it("exports in bfloat16 what rounds to it", async () => {
-  const llama = await openHfLlama(fixturePath("llama-tied"));
+  const llama = await openHfModel(fixturePath("llama-tied"));
   const folder = newFolder();
-  await writeHfLlama(folder, llama.config, (path) => llama.read(path), { dtype: "bfloat16" });
-  const again = await openHfLlama(folder);
+  await writeHfModel(folder, llama.config, (path) => llama.read(path), { dtype: "bfloat16" });
+  const again = await openHfModel(folder);
   for (const path of llama.parameters.keys()) {
     const values = await llama.read(path);
     const rounded = new Float32Array(values.length);
@@ -115,7 +118,7 @@ describe("weights that do not fit", () => {
       /layers\.1\.mlp\.up_proj\.weight \(\[8, 12\] instead of \[12, 8\]\)/,
     ],
   ])("%s is named", async (_, change, message) => {
-    await expect(openHfLlama(await changed(change))).rejects.toMatchObject({
+    await expect(openHfModel(await changed(change))).rejects.toMatchObject({
       name: "CarambaError",
       code: "checkpoint-mismatch",
       message: expect.stringMatching(message),
@@ -127,7 +130,7 @@ describe("weights that do not fit", () => {
       t["lm_head.weight"] = t[embedding] as TensorData;
       t["model.layers.0.self_attn.rotary_emb.inv_freq"] = { dtype: "F32", shape: [1], data: new Float32Array(1) };
     });
-    const llama = await openHfLlama(folder);
+    const llama = await openHfModel(folder);
     expect([...llama.ignored.tensors].sort()).toEqual([
       "lm_head.weight",
       "model.layers.0.self_attn.rotary_emb.inv_freq",
@@ -144,7 +147,7 @@ describe("weights that do not fit", () => {
     });
     const config = { ...configOf("llama-tied"), tie_word_embeddings: false };
     await writeFile(join(folder, "config.json"), JSON.stringify(config));
-    const llama = await openHfLlama(folder);
+    const llama = await openHfModel(folder);
     const head = [...llama.parameters.keys()].find((path) => path.startsWith("topology.layers.2."));
     const table = await llama.read("embedder.weight");
     expect(await llama.read(head ?? "")).toEqual(transposeMatrix(table, 11, 8));
@@ -155,8 +158,8 @@ describe("weights that do not fit", () => {
     const folder = await changed((t) => {
       t["model.norm.weight"] = { dtype: "I32", shape: [8], data: new Int32Array(8) };
     });
-    const llama = await openHfLlama(folder);
-    const path = llamaTensors(llama.config).find((pair) => pair.theirs === "model.norm.weight")?.ours;
+    const llama = await openHfModel(folder);
+    const path = hfTensors(llama.config).find((pair) => pair.theirs === "model.norm.weight")?.ours;
     await expect(llama.read(path ?? "")).rejects.toMatchObject({ code: "wrong-dtype" });
     await expect(llama.read("nothing")).rejects.toMatchObject({ code: "missing-tensor" });
     await llama.close();
@@ -165,9 +168,9 @@ describe("weights that do not fit", () => {
   it("a folder without weights or config says which file is missing", async () => {
     const folder = await changed(() => {});
     await rm(join(folder, "model.safetensors"));
-    await expect(openHfLlama(folder)).rejects.toThrow(/neither model\.safetensors nor/);
+    await expect(openHfModel(folder)).rejects.toThrow(/neither model\.safetensors nor/);
     await rm(join(folder, "config.json"));
-    await expect(openHfLlama(folder)).rejects.toThrow(/config\.json: no such file/);
+    await expect(openHfModel(folder)).rejects.toThrow(/config\.json: no such file/);
     expect(await readdir(folder)).toEqual(["expected.json"]);
   });
 });
@@ -197,23 +200,22 @@ describe("config.json", () => {
   };
 
   it("of Llama 3.2 1B gives the model's published size", () => {
-    const { model } = hfLlamaToCaramba(llama32);
-    const count = llamaTensors(model).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const { model } = hfConfigToCaramba(llama32);
+    const count = hfTensors(model).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     expect(count).toBe(1_235_814_400);
     expect(model).toMatchObject({ tiedEmbeddings: true, blockSize: 131072 });
     expect(JSON.stringify(model)).toContain('"ropeBase":500000');
-    const rest: Record<string, Json> = { ...llama32 };
-    for (const key of ["bos_token_id", "eos_token_id"]) delete rest[key];
-    expect(carambaToHfLlama(model, "float32")).toEqual(rest);
+    const none = { bos_token_id: null, eos_token_id: null, pad_token_id: null };
+    expect(carambaToHfConfig(model, "float32")).toEqual({ ...llama32, ...none });
   });
 
   it("takes rope settings in the form of transformers 5, and Mistral's window", () => {
     const { rope_theta: _, rope_scaling, ...rest } = llama32;
     const five = { ...rest, rope_parameters: { ...rope_scaling, rope_theta: 500000 } };
-    expect(hfLlamaToCaramba(five).model).toEqual(hfLlamaToCaramba(llama32).model);
+    expect(hfConfigToCaramba(five).model).toEqual(hfConfigToCaramba(llama32).model);
     const window = (sliding: Json | undefined): string =>
       JSON.stringify(
-        hfLlamaToCaramba({
+        hfConfigToCaramba({
           ...base,
           model_type: "mistral",
           ...(sliding === undefined ? {} : { sliding_window: sliding }),
@@ -223,7 +225,7 @@ describe("config.json", () => {
     expect(window(null)).toContain('"localWindow":null');
     expect(window(undefined)).toContain('"localWindow":4096');
     const mistral = { ...base, model_type: "mistral", sliding_window: 77 };
-    expect(carambaToHfLlama(hfLlamaToCaramba(mistral).model, "float32")).toMatchObject({
+    expect(carambaToHfConfig(hfConfigToCaramba(mistral).model, "float32")).toMatchObject({
       architectures: ["MistralForCausalLM"],
       model_type: "mistral",
       sliding_window: 77,
@@ -232,14 +234,14 @@ describe("config.json", () => {
 
   it("takes linear scaling, in both spellings, and gives it back", () => {
     for (const key of ["type", "rope_type"]) {
-      const { model } = hfLlamaToCaramba({ ...base, rope_scaling: { [key]: "linear", factor: 2 } });
+      const { model } = hfConfigToCaramba({ ...base, rope_scaling: { [key]: "linear", factor: 2 } });
       expect(JSON.stringify(model)).toContain('"ropeScaling":{"ropeType":"linear","factor":2}');
-      expect(carambaToHfLlama(model, "float32")["rope_scaling"]).toEqual({ rope_type: "linear", factor: 2 });
+      expect(carambaToHfConfig(model, "float32")["rope_scaling"]).toEqual({ rope_type: "linear", factor: 2 });
     }
   });
 
   it("reports the keys that it did not need", () => {
-    const { ignored } = hfLlamaToCaramba({ ...base, _name_or_path: "x" });
+    const { ignored } = hfConfigToCaramba({ ...base, _name_or_path: "x" });
     expect(ignored).toContain("_name_or_path");
     expect(ignored).toContain("initializer_range");
     for (const key of ["hidden_size", "rope_theta", "hidden_act", "tie_word_embeddings"])
@@ -247,11 +249,14 @@ describe("config.json", () => {
   });
 
   it.each<[Record<string, Json>, RegExp]>([
-    [{ model_type: "qwen2" }, /model_type "qwen2" is not supported/],
-    [{ hidden_act: "gelu" }, /hidden_act "gelu" is not supported/],
+    [{ model_type: "bert" }, /model_type "bert" is not supported/],
+    [{ hidden_act: "quick_gelu" }, /hidden_act "quick_gelu" is not supported/],
     [{ rope_scaling: { type: "dynamic", factor: 2 } }, /rope_scaling of type "dynamic" is not supported/],
-    [{ rope_scaling: { type: "linear" } }, /rope_scaling\.factor is null, expected a number above 0/],
-    [{ rope_scaling: { rope_type: "llama3", factor: 2 } }, /rope_scaling\.original_max_position_embeddings is null/],
+    [{ rope_scaling: { type: "linear" } }, /rope_scaling\.factor is missing/],
+    [
+      { rope_scaling: { rope_type: "llama3", factor: 2, low_freq_factor: 1, high_freq_factor: 4 } },
+      /rope_scaling\.original_max_position_embeddings is missing/,
+    ],
     [{ rope_scaling: { rope_theta: 7 } }, /rope_theta is 500, but 7 in rope_scaling/],
     [{ quantization_config: { bits: 4 } }, /quantization_config \{"bits":4\} is not supported/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0.5/],
@@ -265,7 +270,7 @@ describe("config.json", () => {
     [{ head_dim: 3 }, /even/],
   ])("refuses %j", (change, message) => {
     try {
-      hfLlamaToCaramba({ ...base, ...change });
+      hfConfigToCaramba({ ...base, ...change });
     } catch (error) {
       expect(error).toMatchObject({ name: "CarambaError", message: expect.stringMatching(message) });
       expect(error).toMatchObject({ message: expect.stringMatching(/^config\.json/) });
@@ -275,12 +280,12 @@ describe("config.json", () => {
   });
 
   it("refuses what is not an object", () => {
-    for (const json of [null, [], 1, "x"]) expect(() => hfLlamaToCaramba(json)).toThrow(/not an object/);
+    for (const json of [null, [], 1, "x"]) expect(() => hfConfigToCaramba(json)).toThrow(/not an object/);
   });
 });
 
 describe("models that are no Llama are not exported", () => {
-  const { model } = hfLlamaToCaramba(configOf("llama-untied-sharded"));
+  const { model } = hfConfigToCaramba(configOf("llama-untied-sharded"));
   type Node = { type: string; layers?: Node[]; [key: string]: unknown };
   const edit = (change: (layers: Node[]) => void): typeof model => {
     const copy = structuredClone(model);
@@ -298,27 +303,27 @@ describe("models that are no Llama are not exported", () => {
       /expected ResidualTopology of RMSNormLayer and AttentionLayer/,
     ],
     ["with a layer more", edit((layers) => layers.unshift({ type: "DropoutLayer", p: 0 })), /found DropoutLayer/],
-    [
-      "with DBA",
-      edit((layers) => Object.assign(attentionOf(layers), { mode: "decoupled", semDim: 8, geoDim: 8 })),
-      /mode: decoupled/,
-    ],
-    [
-      "without rotary positions",
-      edit((layers) => Object.assign(attentionOf(layers), { ropeEnabled: false })),
-      /rope_enabled/,
-    ],
-    ...Object.entries({ qkNorm: true, outBias: true, ropeDim: 2, nullAttn: true, learnedTemp: true }).map(
+    ...Object.entries({ isCausal: false, outBias: true, ropeDim: 2, nullAttn: true, learnedTemp: true }).map(
       ([key, value]): [string, typeof model, RegExp] => [
         `with ${key}`,
         edit((layers) => Object.assign(attentionOf(layers), { [key]: value })),
         new RegExp(key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
       ],
     ),
+    [
+      "with a q/k norm of another eps",
+      edit((layers) => Object.assign(attentionOf(layers), { qkNorm: true, qkNormEps: 0.5 })),
+      /qwen3 has no qk_norm_eps 0.5 beside eps/,
+    ],
+    [
+      "with a q/k norm and biases of q, k, v alone",
+      edit((layers) => Object.assign(attentionOf(layers), { qkNorm: true, bias: true, outBias: false })),
+      /qwen2 has no qk_norm: true; qwen3 has no out_bias: false/,
+    ],
     ["with another eps in one norm", edit((layers) => Object.assign(layers[1] ?? {}, { eps: 1 })), /eps/],
   ])("%s", async (_, broken, message) => {
     const folder = newFolder();
-    const written = writeHfLlama(folder, broken, () => new Float32Array());
+    const written = writeHfModel(folder, broken, () => new Float32Array());
     await expect(written).rejects.toMatchObject({ name: "CarambaError", message: expect.stringMatching(message) });
     await expect(readdir(folder)).rejects.toThrow(/ENOENT/);
   });

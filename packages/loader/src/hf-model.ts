@@ -1,25 +1,21 @@
-// A Hugging Face Llama folder (config.json and safetensors, single or sharded) as a Caramba model, tensor by tensor,
-// and a Caramba model as such a folder.
+// A Hugging Face folder with a model of the Llama family (config.json and safetensors, single or sharded) as a Caramba
+// model, tensor by tensor.
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
-import { CarambaError, f32ToF16 } from "@caramba/tensor";
+import { CarambaError } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
-import { makeFolder, writeTextDurably } from "./durable-file.ts";
-import { carambaToHfLlama, hfLlamaToCaramba, type ImportedConfig } from "./hf-config.ts";
-import { llamaTensors, type TensorPair } from "./hf-names.ts";
-import { transposeMatrix } from "./matrix.ts";
+import { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
+import { hfTensors, type TensorPair } from "./hf-names.ts";
 import { readTextFile } from "./random-access.ts";
-import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { missingTensor, type TensorSource } from "./safetensors-file.ts";
 import { openSafetensors } from "./safetensors-index.ts";
-import { type DeferredTensor, writeSafetensors } from "./safetensors-write.ts";
 import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
 
 const maxConfigBytes = 16 << 20;
 
-/** An open Llama folder: names and shapes are Caramba's, checked against the files; weights are read when asked for. */
-export interface HfLlama {
+/** An open folder: names and shapes are Caramba's, checked against the files; weights are read when asked for. */
+export interface HfModel {
   readonly folder: string;
   readonly config: ModelConfig;
   /** Parameters by Caramba path. */
@@ -37,7 +33,7 @@ export interface HfLlama {
  */
 export async function readHfConfig(folder: string): Promise<ImportedConfig> {
   const path = join(folder, "config.json");
-  return hfLlamaToCaramba(parseConfig(await readTextFile(path, maxConfigBytes), path), path);
+  return hfConfigToCaramba(parseConfig(await readTextFile(path, maxConfigBytes), path), path);
 }
 
 /**
@@ -45,7 +41,7 @@ export async function readHfConfig(folder: string): Promise<ImportedConfig> {
  * @throws CarambaError `missing-file`, `bad-config`, `unsupported-model`; `checkpoint-mismatch` with the names of tensors
  * that are missing, unexpected or of another shape; as `openSafetensors`.
  */
-export async function openHfLlama(folder: string): Promise<HfLlama> {
+export async function openHfModel(folder: string): Promise<HfModel> {
   const { model, ignored } = await readHfConfig(folder);
   const source = await openSafetensors(await findWeights(folder));
   try {
@@ -66,56 +62,6 @@ export async function openHfLlama(folder: string): Promise<HfLlama> {
     await source.close();
     throw error;
   }
-}
-
-/** Number format of exported weights. */
-export type ExportDType = "float32" | "bfloat16" | "float16";
-
-/**
- * Writes config.json and model.safetensors into `folder` (created if need be) such that transformers loads them.
- * @param read gives the values of a parameter by Caramba path; called once for each, in turn.
- * @throws CarambaError `not-a-llama`, `unsupported-model`, `invalid-tensor`; as `writeSafetensors`.
- */
-export async function writeHfLlama(
-  folder: string,
-  model: ModelConfig,
-  read: (path: string) => Float32Array | Promise<Float32Array>,
-  options: { readonly dtype?: ExportDType } = {},
-): Promise<void> {
-  const dtype = options.dtype ?? "float32";
-  const config = carambaToHfLlama(model, dtype);
-  const tensors = Object.fromEntries(llamaTensors(model).map((pair) => [pair.theirs, exported(pair, dtype, read)]));
-  await makeFolder(folder);
-  await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
-  await writeTextDurably(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-}
-
-function exported(
-  { ours, shape, transposed }: TensorPair,
-  dtype: ExportDType,
-  read: (path: string) => Float32Array | Promise<Float32Array>,
-): DeferredTensor {
-  const encode = {
-    float32: { dtype: "F32", convert: (values: Float32Array) => values },
-    bfloat16: { dtype: "BF16", convert: f32ToBf16 },
-    float16: { dtype: "F16", convert: f32ToF16 },
-  } as const;
-  const { dtype: stored, convert } = encode[dtype];
-  return {
-    dtype: stored,
-    shape: transposed ? shape.toReversed() : shape,
-    async load() {
-      const values = await read(ours);
-      const [rows = 1, columns = 1] = shape;
-      if (transposed && values.length !== rows * columns) {
-        throw new CarambaError(`${ours}: shape [${shape.join(", ")}] does not fit ${values.length} values`, {
-          code: "invalid-tensor",
-          remedy: "This is an error of the calling program: give each parameter its own values.",
-        });
-      }
-      return convert(transposed ? transposeMatrix(values, rows, columns) : values);
-    },
-  };
 }
 
 function parseConfig(text: string, path: string): Json {
@@ -148,7 +94,7 @@ async function findWeights(folder: string): Promise<string> {
 
 function match(model: ModelConfig, source: TensorSource): { pairs: Map<string, TensorPair>; unused: string[] } {
   const bare = !source.has("model.embed_tokens.weight") && source.has("embed_tokens.weight");
-  const table = llamaTensors(model, bare ? "" : "model.").map((pair): TensorPair => {
+  const table = hfTensors(model, bare ? "" : "model.").map((pair): TensorPair => {
     // An untied model without a head of its own uses the embedding.
     const reuse = pair.theirs === "lm_head.weight" && !source.has(pair.theirs);
     return reuse ? { ...pair, theirs: bare ? "embed_tokens.weight" : "model.embed_tokens.weight" } : pair;
