@@ -40,10 +40,12 @@ function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
   return all.some(
     (other) =>
       other.code === "unknown_key" &&
-      other.suggestion === issue.path.at(-1) &&
+      (other.suggestion === issue.path.at(-1) || adviceOf(other).startsWith(`write ${issue.path.at(-1)}`)) &&
       JSON.stringify(other.path.slice(0, -1)) === parent,
   );
 }
+
+const adviceOf = ({ path }: ConfigIssue): string => advice[String(path.at(-1))] ?? "";
 
 function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
   const path = written(
@@ -170,9 +172,10 @@ function hint(value: unknown, expected: string): string {
   if (/^(?:\.\.\.|…)$/.test(value)) return "; the dots stand for something that was left out";
   if (/\$\{\w+\}/.test(value)) return "; variables need a vars section at the top of the manifest";
   if (expected.includes("number") || expected.includes("integer")) {
+    if (value === "auto") return "; auto is no value here: write the number";
     return value.trim() !== "" && Number.isFinite(Number(value)) ? "; write it without quotes" : "";
   }
-  return expected.includes("true or false") && /^(yes|no|on|off|true|false)$/i.test(value)
+  return expected.includes("true or false") && /^(yes|no|on|off|true|false|auto)$/i.test(value)
     ? "; write true or false"
     : "";
 }
