@@ -45,7 +45,8 @@ function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
   );
 }
 
-const adviceOf = ({ path }: ConfigIssue): string => advice[String(path.at(-1))] ?? "";
+const adviceOn = (key: string): string | undefined => (Object.hasOwn(advice, key) ? advice[key] : undefined);
+const adviceOf = ({ path }: ConfigIssue): string => adviceOn(String(path.at(-1))) ?? "";
 
 function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
   const path = written(
@@ -89,7 +90,7 @@ function written(data: unknown, path: (string | number)[]): (string | number)[] 
 }
 
 function unknownKey(path: (string | number)[], key: string, valid: string[]): ConfigIssue {
-  const known = advice[key];
+  const known = adviceOn(key);
   const suggestion = known === undefined ? closest(key, valid) : undefined;
   const message = known === undefined ? `unknown key "${key}"` : `unknown key "${key}": ${known}`;
   const listed = suggestion === undefined && known === undefined ? `; ${keysHere(valid)}` : "";

@@ -95,7 +95,7 @@ function answer(text: string, file: string): "plan" | "mistakes" {
     expect(issue.line).toBeLessThanOrEqual(lines);
     expect(issue.column).toBeGreaterThanOrEqual(1);
     expect(issue.start).toBeLessThanOrEqual(text.length);
-    expect(issue.message).toMatch(/expected|unknown|not valid/);
+    expect(issue.message).toMatch(/expected|unknown|not valid|not supported|needs|has no use|compares/);
     expect(formatIssue(issue)).toContain("^");
   }
   return "mistakes";
