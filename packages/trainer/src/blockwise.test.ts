@@ -103,7 +103,7 @@ describe("runBlockwise", () => {
     const plain = await runBlockwise(once.context);
     expect((await runBlockwise(twice.context)).blocks[0]?.lastLoss).toBeCloseTo(plain.blocks[0]?.lastLoss as number, 6);
     const [own, other] = [await values(once.model), await values(twice.model)];
-    for (const [path, v] of own) v.forEach((x, i) => expect(other.get(path)?.[i]).toBeCloseTo(x, 5));
+    for (const [path, v] of own) for (const [i, x] of v.entries()) expect(other.get(path)?.[i]).toBeCloseTo(x, 5);
     const { tokens: first } = once.context.batches.batchAt(0);
     const { tokens: second } = once.context.batches.batchAt(1);
     const start = tinyModel("student");
