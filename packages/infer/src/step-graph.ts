@@ -3,32 +3,61 @@
 // symbolic, so that one decode session serves a cache of any length; T is 1 when decoding and symbolic otherwise.
 import type { CachedModule } from "@caramba/layers";
 import type { Model } from "@caramba/model";
-import { type Backend, cast, compile, type Dim, input, type Program, reshape, sym, type Tensor } from "@caramba/tensor";
+import {
+  type Backend,
+  cast,
+  compile,
+  type Dim,
+  input,
+  mulDims,
+  type Program,
+  reshape,
+  sym,
+  type Tensor,
+} from "@caramba/tensor";
 
 /** Prefill has no past; append and decode have one. */
 export type StepKind = "prefill" | "append" | "decode";
 
-/** A compiled forward pass over new tokens. */
-export interface StepProgram {
-  readonly program: Program;
+/** What a step's graph depends on. */
+export interface StepGraphOptions {
+  /** Sequences side by side; may be symbolic. */
+  readonly batchSize: Dim;
+  readonly storage: "fp32" | "fp16";
+  /** Beats the window of every attention layer; null: none. Absent: each its own. */
+  readonly localWindow?: number | null | undefined;
+}
+
+/** A forward pass over new tokens, not yet compiled. */
+export interface StepGraph {
+  /** `logits` [B, V] of the last token, and the new cache rows by the names in `fresh`. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
   /** Names of the past's inputs per layer, in cache order; empty for prefill. */
   readonly past: readonly (readonly string[])[];
   /** Names of the new rows' outputs per layer, in cache order. */
   readonly fresh: readonly (readonly string[])[];
 }
 
-/** What a step graph depends on. */
-export interface StepOptions {
+/** A compiled forward pass over new tokens. */
+export interface StepProgram extends Omit<StepGraph, "outputs"> {
+  readonly program: Program;
+}
+
+/** What a compiled step depends on. */
+export interface StepOptions extends StepGraphOptions {
   readonly backend: Backend;
   readonly batchSize: number;
-  readonly storage: "fp32" | "fp16";
-  /** Beats the window of every attention layer; null: none. Absent: each its own. */
-  readonly localWindow?: number | null | undefined;
 }
 
 /** Builds and compiles one kind of step. Logits come out as [B, V]. */
 export async function compileStep(model: Model, kind: StepKind, options: StepOptions): Promise<StepProgram> {
-  const { backend, batchSize, storage, localWindow } = options;
+  const { outputs, past, fresh } = stepGraph(model, kind, options);
+  return { program: await compile({ outputs }, { backend: options.backend }), past, fresh };
+}
+
+/** The graph of one kind of step, whose inputs are `tokens` [B, T], `positions` [T] and the past's rows. */
+export function stepGraph(model: Model, kind: StepKind, options: StepGraphOptions): StepGraph {
+  const { batchSize, storage, localWindow } = options;
   const t: Dim = kind === "decode" ? 1 : sym("T");
   const p = sym("P");
   const dtype = storage === "fp16" ? "float16" : "float32";
@@ -41,7 +70,7 @@ export async function compileStep(model: Model, kind: StepKind, options: StepOpt
     fresh.push(names.map((name) => `new.${name}`));
     if (kind !== "prefill") past.push(names.map((name) => `past.${name}`));
     const stored = layer.cacheParts.map((part, i) =>
-      kind === "prefill" ? null : input(`past.${names[i]}`, [p, batchSize * part.heads, part.width], dtype),
+      kind === "prefill" ? null : input(`past.${names[i]}`, [p, mulDims(batchSize, part.heads), part.width], dtype),
     );
     return {
       past: stored[0] && stored[1] ? { k: stored[0], v: stored[1] } : null,
@@ -59,9 +88,5 @@ export async function compileStep(model: Model, kind: StepKind, options: StepOpt
     lastOnly: true,
   });
   const vocabulary = logits.shape[2] as number;
-  const program = await compile(
-    { outputs: { logits: reshape(logits, [batchSize, vocabulary]), ...outputs } },
-    { backend },
-  );
-  return { program, past, fresh };
+  return { outputs: { logits: reshape(logits, [batchSize, vocabulary]), ...outputs }, past, fresh };
 }
