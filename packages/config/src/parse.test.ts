@@ -214,7 +214,7 @@ describe("a mistake is shown where it must be mended", () => {
       "id: first",
       "id: ../first",
       13,
-      "targets.0.runs.0.id: expected a name that can be part of a file name",
+      "targets.0.runs.0.id: expected a name of letters, digits",
     ],
     [
       "an old key with advice",

@@ -27,11 +27,19 @@ export const fileName: z.ZodString = text.regex(
   'expected a name that can be part of a file name (no leading dot, none of / \\ : * ? " < > |)',
 );
 
+/** A run's id begins the names of its checkpoints. */
+const runName: z.ZodString = text
+  .regex(
+    /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
+    'expected a name of letters, digits, "_", "-" and "." (not first), since it begins the names of checkpoints',
+  )
+  .max(100);
+
 const seed = nonNegativeInt.max(2 ** 32 - 1);
 
 export const runSchema: z.ZodType<ManifestRun> = exactly<ManifestRun>()(
   object({
-    id: fileName.describe("Name of the run in files and reports"),
+    id: runName.describe("Name of the run in files and reports"),
     mode: z.enum(["train", "sample", "chat"]).default("train").describe("What the run does"),
     exp: text.nullable().default(null).describe("Label of the experiment; default the id"),
     seed: z

@@ -1,6 +1,7 @@
 // What verifications and benchmarks will need, looked for before training: a missing file or a text too short for a
 // window is told at once, not after hours.
-import type { Target } from "@caramba/config";
+import { existsSync } from "node:fs";
+import type { EvalVerifyConfig, Target } from "@caramba/config";
 import { openTokens, splitTokens } from "@caramba/data";
 import { CarambaError } from "@caramba/tensor";
 import type { TargetText } from "./open-data.ts";
@@ -9,6 +10,8 @@ import { findCheckpoint } from "./open-teacher.ts";
 /** @throws CarambaError that names the run or benchmark. `blockSize` is the target's, for runs that train nothing. */
 export function checkNeeds(target: Target, text: TargetText, blockSize: number, manifestPath: string | null): void {
   for (const { id, verify, train } of target.runs) {
+    if (verify?.type === "eval")
+      naming(`target "${target.name}", run "${id}", verify`, () => demandTokenizer(verify, text));
     if (verify?.type !== "fidelity" && verify?.type !== "compare") continue;
     const own = verify.type === "fidelity" ? verify.blockSize : null;
     const split = verify.type === "fidelity" ? verify.split : "auto";
@@ -29,6 +32,20 @@ export function checkNeeds(target: Target, text: TargetText, blockSize: number, 
       else if (config.split === "all") splitTokens(text.source.length, 0, config.blockSize, text.path);
       else text.windows({ blockSize: config.blockSize, count: 1, split: config.split });
     });
+}
+
+/** Prompts need a tokenizer that is at hand: a file, or the text's own. */
+function demandTokenizer({ tokenizer }: EvalVerifyConfig, text: TargetText): void {
+  if (tokenizer.type === "file" && !existsSync(tokenizer.path))
+    throw new CarambaError(`the tokenizer ${tokenizer.path} does not exist`, {
+      code: "missing-file",
+      remedy: "correct the path",
+    });
+  if (tokenizer.type === "file" || text.tokenizer) return;
+  throw new CarambaError(`prompts cannot be read: the tokenizer ${text.tokenizerSpec} is not at hand`, {
+    code: "tokenizer",
+    remedy: "put tokenizer.json beside the token file, or write tokenizer: {type: file, path: ...}",
+  });
 }
 
 function naming(place: string, check: () => unknown): void {

@@ -1,7 +1,8 @@
 // Older command lines do what today's do.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { presets } from "@caramba/config";
 import { expect, it } from "vitest";
 import { runCli } from "../../test-support/run-cli.ts";
 import { modernArguments } from "./legacy.ts";
@@ -48,5 +49,39 @@ it("a manifest's path alone runs it", async () => {
     last: `${file}: cannot run train yet`,
   });
   expect(out).toMatch(/missing data of train: .*tokens\.npy does not exist\n {2}-> make it with: caramba prepare/);
+  await rm(root, { recursive: true });
+});
+
+it("every flag of the older README, on a manifest of the older form", async () => {
+  const root = await mkdtemp(join(tmpdir(), "caramba-legacy-"));
+  const file = join(root, "m.yml");
+  const text = (presets["llama32_1b_dba_compare"] ?? "").replace(
+    "wandb: false",
+    "wandb: false\n  wandb_entity: nobody",
+  );
+  await writeFile(file, text);
+  const flags = [
+    "--exp=decoupled",
+    "--data",
+    "mine.npy",
+    "--resume",
+    "x",
+    "--seed",
+    "5",
+    "--entity",
+    "me",
+    "--project=p",
+  ];
+  const [command, name, ...rest] = modernArguments(["--manifest", file, ...flags]);
+  expect([command, name]).toEqual(["run", file]);
+  expect(rest.slice(-4)).toEqual(["--resume", "x", "--seed", "5"]);
+  const { plan } = await openManifest(file, { set: rest.filter((_, i) => rest[i - 1] === "--set"), seed: 5 });
+  expect(plan.targets[0]?.data.path).toBe("mine.npy");
+  expect(plan.defaults).toMatchObject({ wandbEntity: "me", wandbProject: "p" });
+  for (const mode of ["sample", "chat"])
+    expect(modernArguments(["--manifest", file, `--mode=${mode}`, "--ckpt", "c"])).toEqual([
+      mode === "sample" ? "generate" : "chat",
+      "c",
+    ]);
   await rm(root, { recursive: true });
 });

@@ -1,14 +1,15 @@
 // The command lines of older READMEs, which have no command: `caramba manifest.yml --target x`, and
-// `caramba --mode train|sample|chat --exp gqa --data tokens.npy --ckpt file --entity name --project name`. They are rewritten to
-// today's commands; what has no counterpart is refused with its remedy.
-import { existsSync } from "node:fs";
+// `caramba --manifest m.yml --mode train|sample|chat --exp gqa --data tokens.npy --ckpt file --resume file --seed 1
+// --entity name --project name`. They are rewritten to today's commands; what has no counterpart is refused.
+import { existsSync, readFileSync } from "node:fs";
 import { CarambaError } from "@caramba/tensor";
 
 /** Today's arguments for an older command line; any other comes back as it is. */
 export function modernArguments(args: readonly string[]): readonly string[] {
   const [first = ""] = args;
   if (/\.(ya?ml|json)$/.test(first) && existsSync(first)) return ["run", ...args];
-  if (!args.some((arg) => arg === "--mode" || arg.startsWith("--mode=")) || !first.startsWith("-")) return args;
+  const flags = args.map((arg) => arg.replace(/=.*/s, ""));
+  if (!first.startsWith("--") || !flags.some((flag) => ["--mode", "--manifest", "--exp"].includes(flag))) return args;
   const given = new Map<string, string>();
   const rest: string[] = [];
   const words = args.flatMap((arg) =>
@@ -21,7 +22,7 @@ export function modernArguments(args: readonly string[]): readonly string[] {
       given.set(name, words[++i] ?? "");
     else rest.push(word);
   }
-  const mode = given.get("mode");
+  const mode = given.get("mode") ?? "train";
   if (mode === "sample" || mode === "chat") {
     const checkpoint = given.get("ckpt");
     if (checkpoint) return [mode === "sample" ? "generate" : "chat", checkpoint, ...rest];
@@ -37,14 +38,19 @@ export function modernArguments(args: readonly string[]): readonly string[] {
       code: "ckpt",
       remedy: "a run resumes its own checkpoints; name a teacher in the manifest (teacher_ckpt)",
     });
+  const manifest = given.get("manifest") ?? `research_${given.get("exp") ?? "baseline"}`;
+  const text = existsSync(manifest) ? readFileSync(manifest, "utf8") : "";
   const set = (key: string, name: string): string[] =>
     given.has(name) ? ["--set", `${key}=${JSON.stringify(given.get(name))}`] : [];
+  // The older form keeps its data with the group, and defaults flat.
+  const wandb = (key: string): string =>
+    `defaults.${new RegExp(`^ {1,2}${key}:`, "m").test(text) ? "" : "logging."}${key}`;
   return [
     "run",
-    given.get("manifest") ?? `research_${given.get("exp") ?? "baseline"}`,
-    ...set("targets[0].data.config.path", "data"),
-    ...set("defaults.logging.wandb_entity", "entity"),
-    ...set("defaults.logging.wandb_project", "project"),
+    manifest,
+    ...set(/^["']?groups["']?:/m.test(text) ? "groups[0].data" : "targets[0].data.config.path", "data"),
+    ...set(wandb("wandb_entity"), "entity"),
+    ...set(wandb("wandb_project"), "project"),
     ...rest,
   ];
 }

@@ -42,7 +42,10 @@ export async function run(name: string, options: RunOptions): Promise<number> {
     await demandCheckpoints(plan, targets, runsDir, typeof resume === "string" ? resume : null);
   const manifestPath = isPreset ? null : path;
   if (options.dryRun) return describeDryRun({ ...options, runsDir }, path, manifestPath, plan, targets);
+  const { targetCosts } = await import("./costs.ts");
+  const warnings = memoryWarnings(await Promise.all(targets.map(targetCosts)));
   return interruptible(async (signal, onEvent) => {
+    for (const message of warnings) onEvent({ type: "note", message: `warning: ${message}` });
     const result = await runExperiment({
       manifest: text,
       ...(manifestPath === null ? {} : { manifestPath }),
