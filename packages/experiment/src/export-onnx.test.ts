@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeInput } from "@caramba/config";
+import { generate } from "@caramba/infer";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -89,4 +90,69 @@ it.each(Object.entries(models))("%s: ONNX Runtime computes the same logits from 
     expect(apart).toBeLessThan(1e-5);
   }
   await session.release();
+});
+
+it.each(Object.entries(models))("%s: greedy generation with a cache, from the files alone", async (name, model) => {
+  const place = join(folder, `${name} with cache`);
+  const { files, weightBytes } = await exportOnnx(model, place, { withCache: true });
+  expect(files.map((file) => file.slice(place.length + 1))).toEqual([
+    "model.onnx.data",
+    "model.onnx",
+    "prefill.onnx",
+    "decode.onnx",
+  ]);
+  expect((await readFile(files[0] as string)).length).toBe(weightBytes);
+  const options = { graphOptimizationLevel: "disabled" } as const;
+  const prefill = await InferenceSession.create(files[2] as string, options);
+  const decode = await InferenceSession.create(files[3] as string, options);
+
+  const prompts = [
+    [3, 14, 15, 9, 26, 5, 35],
+    [27, 18, 28, 18, 2, 8, 45],
+  ];
+  const newTokens = 12;
+  const batch = prompts.length;
+  const length = (prompts[0] as number[]).length;
+  const int = (values: number[], dims: number[]) => new Tensor("int32", Int32Array.from(values), dims);
+  const argmax = (logits: Float32Array, row: number): number => {
+    const values = logits.subarray(row * 61, (row + 1) * 61);
+    return values.indexOf(Math.max(...values));
+  };
+  const positions = (from: number, count: number) =>
+    int(
+      Array.from({ length: count }, (_, i) => from + i),
+      [count],
+    );
+  let outputs = await prefill.run({ tokens: int(prompts.flat(), [batch, length]), positions: positions(0, length) });
+  const past = new Map<string, { rows: number; width: number[]; data: number[] }>();
+  const found: number[][] = prompts.map(() => []);
+  for (let step = 0; step < newTokens; step++) {
+    for (const [output, value] of Object.entries(outputs)) {
+      if (output === "logits") continue;
+      const key = output.replace(/^new/, "past");
+      const { rows, data } = past.get(key) ?? { rows: 0, data: [] };
+      const [more = 0, ...width] = value.dims;
+      past.set(key, { rows: rows + more, width, data: [...data, ...(value.data as Float32Array)] });
+    }
+    const logits = outputs["logits"]?.data as Float32Array;
+    const next = prompts.map((_, row) => argmax(logits, row));
+    next.forEach((token, row) => {
+      found[row]?.push(token);
+    });
+    const cached = [...past].map(([key, { rows, width, data }]) => {
+      return [key, new Tensor("float32", Float32Array.from(data), [rows, ...width])] as const;
+    });
+    expect(cached.map(([key]) => key).sort()).toEqual(
+      decode.inputNames.filter((input) => input.startsWith("past.")).toSorted(),
+    );
+    outputs = await decode.run({
+      tokens: int(next, [batch, 1]),
+      positions: positions(length + step, 1),
+      ...Object.fromEntries(cached),
+    });
+  }
+  await prefill.release();
+  await decode.release();
+  const config = { maxNewTokens: newTokens, temperature: 0, cacheKind: "fp32", maxSeqLen: 64 } as const;
+  expect(found).toEqual(await generate(model, prompts, { backend: new ReferenceBackend(), config }));
 });

@@ -1,10 +1,18 @@
-// A model as ONNX, for any runtime: model.onnx maps token ids to logits, weights lie in model.onnx.data beside it.
+// A model as ONNX, for any runtime: model.onnx maps token ids to logits; prefill.onnx and decode.onnx, where asked for,
+// generate with a cache. Weights lie once, in model.onnx.data beside them.
+//
+//   prefill   tokens [B, T], positions [T]                     -> logits [B, V] of the last token, new.I.k, new.I.v
+//   decode    tokens [B, 1], positions [1], past.I.k, past.I.v -> the same
+//
+// A layer's k is [positions, B * key-value heads, width], v likewise; the caller appends new rows to the past along the
+// first axis. Positions count from 0: after P cached tokens, decode's is P.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { exportGraph, type WeightPlace, WeightsLayout } from "@caramba/backend-onnx";
+import { stepGraph } from "@caramba/infer";
 import { type FileWriter, writeDurably } from "@caramba/loader";
 import type { Model } from "@caramba/model";
-import { CarambaError, input, sym } from "@caramba/tensor";
+import { CarambaError, input, sym, type Tensor } from "@caramba/tensor";
 
 /** What was written. */
 export interface OnnxExport {
@@ -13,26 +21,48 @@ export interface OnnxExport {
   readonly weightBytes: number;
 }
 
+/** How a model is exported. */
+export interface OnnxExportOptions {
+  /** Also prefill.onnx and decode.onnx. Default false. */
+  readonly withCache?: boolean;
+}
+
 /**
  * Writes `model.onnx` (input `tokens`, int32 [batch, sequence]; output `logits`, float32 [batch, sequence, vocabulary];
- * opset 21, standard operators only) and `model.onnx.data` (float32 weights) into a folder. The weights come first, so
- * that a model that is there is whole.
+ * opset 21, standard operators only) and `model.onnx.data` (float32 weights) into a folder, with `withCache` the two
+ * models of cached generation too (float32 cache). The weights come first, so that a model that is there is whole.
  * @throws CarambaError `export` for a model without token embedder; as `writeDurably`.
  */
-export async function exportOnnx(model: Model, folder: string): Promise<OnnxExport> {
+export async function exportOnnx(model: Model, folder: string, options: OnnxExportOptions = {}): Promise<OnnxExport> {
   if (!model.embedder)
     throw new CarambaError("a model without token embedder has no token ids to start from", {
       code: "export",
       remedy: "give the model an embedder of type token",
     });
   const weights = new WeightsLayout("model.onnx.data");
-  const logits = model.forward(input("tokens", [sym("batch"), sym("sequence")], "int32"));
-  const bytes = exportGraph({ logits }, weights, { "caramba.model": JSON.stringify(model.config) });
+  const metadata = { "caramba.model": JSON.stringify(model.config) };
+  const models = Object.entries(graphs(model, options.withCache === true)).map(
+    ([name, outputs]) => [join(folder, name), exportGraph(outputs, weights, metadata)] as const,
+  );
   await mkdir(folder, { recursive: true });
-  const files = [join(folder, weights.location), join(folder, "model.onnx")] as const;
-  await writeDurably(files[0], (writer) => writeWeights(writer, weights.places));
-  await writeDurably(files[1], (writer) => writer.write(bytes));
-  return { files, weightBytes: weights.byteLength };
+  const data = join(folder, weights.location);
+  await writeDurably(data, (writer) => writeWeights(writer, weights.places));
+  for (const [path, bytes] of models) await writeDurably(path, (writer) => writer.write(bytes));
+  return { files: [data, ...models.map(([path]) => path)], weightBytes: weights.byteLength };
+}
+
+function graphs(model: Model, withCache: boolean): Readonly<Record<string, Readonly<Record<string, Tensor>>>> {
+  const logits = model.forward(input("tokens", [sym("batch"), sym("sequence")], "int32"));
+  const step = { batchSize: sym("batch"), storage: "fp32" } as const;
+  return {
+    "model.onnx": { logits },
+    ...(withCache
+      ? {
+          "prefill.onnx": stepGraph(model, "prefill", step).outputs,
+          "decode.onnx": stepGraph(model, "decode", step).outputs,
+        }
+      : {}),
+  };
 }
 
 async function writeWeights(writer: FileWriter, places: readonly WeightPlace[]): Promise<void> {

@@ -45,6 +45,8 @@ export async function writeHfModel(
     shards.length === 1 ? "model.safetensors" : `model-${digits(i + 1)}-of-${digits(shards.length)}.safetensors`,
   );
   await makeFolder(folder);
+  // A folder with a config.json is whole.
+  await removeFile(join(folder, "config.json"));
   for (const [i, shard] of shards.entries()) {
     const content = Object.fromEntries(shard.map(({ name, tensor }) => [name, tensor]));
     await writeSafetensors(join(folder, files[i] as string), content, { metadata: { format: "pt" } });

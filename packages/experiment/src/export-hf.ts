@@ -1,0 +1,99 @@
+// A model as a Hugging Face folder: weights and config.json (@caramba/loader), tokenizer files, generation_config.json.
+// LoRA layers are merged first. config.json comes last, so that a folder that has one is whole.
+import { existsSync, realpathSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { carambaToHfConfig, type ExportDType, type SpecialIds, writeHfModel, writeTextDurably } from "@caramba/loader";
+import { type Model, mergeLora } from "@caramba/model";
+import { CarambaError } from "@caramba/tensor";
+import { copy, specialIdsOf, writeTokenizerFiles } from "./tokenizer-files.ts";
+
+/** How a model is exported. */
+export interface HfExportOptions {
+  /** Default float32. */
+  readonly dtype?: ExportDType;
+  /** Largest file of weights; default 5 GB. */
+  readonly maxShardBytes?: number;
+  /** What `loadTokenizer` takes; a folder's files are copied, chat template and all. Null: none. */
+  readonly tokenizer?: string | null;
+  /** The Hugging Face folder that the model came from: ids of special tokens and generation_config.json are its. */
+  readonly source?: string | null;
+}
+
+/** What was written. */
+export interface HfExport {
+  /** Names of the files in the folder. */
+  readonly files: readonly string[];
+  readonly modelType: string;
+  /** What is not there, and why. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes a folder that transformers loads, or for decoupled attention one of model_type caramba_dba.
+ * @throws CarambaError `export` where the tokenizer is another model's, or the folder holds the tokenizer's own files; as
+ * `writeHfModel`, `loadTokenizer`.
+ */
+export async function exportHf(model: Model, folder: string, options: HfExportOptions = {}): Promise<HfExport> {
+  const { tokenizer = null, source = null, ...weights } = options;
+  const folders = [source, tokenizer].filter((place) => place !== null && isFolder(place));
+  for (const place of folders) demandOtherFolder(folder, place as string);
+  const plain = hasLora(model) ? await mergeLora(model) : model;
+  const variables = plain.variables();
+  const read = async (path: string): Promise<Float32Array> => {
+    const variable = variables.get(path);
+    if (!variable) throw new CarambaError(`the model has no parameter ${path}`, { code: "internal" });
+    return (await variable.read()) as Float32Array;
+  };
+  // What cannot be written is refused before anything is.
+  const config = carambaToHfConfig(plain.config, weights.dtype ?? "float32");
+  if (existsSync(folder) && !isFolder(folder))
+    throw new CarambaError(`${folder} is a file`, { code: "export", remedy: "name a folder, which is made" });
+  await mkdir(folder, { recursive: true });
+  const written = tokenizer === null ? null : await writeTokenizerFiles(tokenizer, folder, plain.config.blockSize);
+  if (written?.vocabSize && written.vocabSize > (plain.vocabSize ?? 0))
+    throw new CarambaError(`the tokenizer has ${written.vocabSize} ids, the model ${plain.vocabSize}`, {
+      code: "export",
+      remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
+    });
+  const stated = await Promise.all(folders.map((place) => specialIdsOf(place as string)));
+  const special = stated.find((ids) => ids !== null) ?? written?.special ?? {};
+  const generation = await writeGenerationConfig(folder, folders as string[], special);
+  const files = await writeHfModel(folder, plain.config, read, { ...weights, special });
+  const notes =
+    written === null ? ["no tokenizer files: none was named"] : written.missing === null ? [] : [written.missing];
+  return {
+    files: [...(written?.files ?? []), generation, ...files],
+    modelType: config["model_type"] as string,
+    notes,
+  };
+}
+
+function hasLora(model: Model): boolean {
+  return model.modules().some(({ module }) => module.type === "LoRALinearLayer");
+}
+
+const generationName = "generation_config.json";
+
+async function writeGenerationConfig(folder: string, from: readonly string[], ids: SpecialIds): Promise<string> {
+  const theirs = from.map((place) => join(place, generationName)).find((path) => existsSync(path));
+  if (theirs !== undefined) await copy(theirs, join(folder, generationName));
+  else {
+    const named = { bos_token_id: ids.bos, eos_token_id: ids.eos, pad_token_id: ids.pad };
+    const known = Object.entries(named).filter(([, id]) => id !== null && id !== undefined);
+    const config = { _from_model_config: true, ...Object.fromEntries(known) };
+    await writeTextDurably(join(folder, generationName), `${JSON.stringify(config, null, 2)}\n`);
+  }
+  return generationName;
+}
+
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
+
+/** Never over what is being read. */
+function demandOtherFolder(folder: string, source: string): void {
+  if (existsSync(folder) && realpathSync(source) === realpathSync(folder))
+    throw new CarambaError(`${folder} is the folder that is exported from`, {
+      code: "export",
+      remedy: "name another folder",
+    });
+}

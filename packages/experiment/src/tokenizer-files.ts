@@ -1,0 +1,139 @@
+// The tokenizer files of a Hugging Face folder. A folder's own files are copied as they are, chat template and all; a
+// tokenizer of Caramba's is written in the same form. Encodings of tiktoken and character vocabularies have none.
+import { existsSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { BpeTokenizer, ByteTokenizer, loadTokenizer, type Tokenizer } from "@caramba/data";
+import { type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
+import { CarambaError } from "@caramba/tensor";
+
+/** What is known of a model's tokenizer after its files were written. */
+export interface WrittenTokenizer {
+  readonly files: readonly string[];
+  readonly special: SpecialIds;
+  /** Ids that the tokenizer has; null where it was not opened. */
+  readonly vocabSize: number | null;
+  /** Why there are no files; null where there are. */
+  readonly missing: string | null;
+}
+
+/** As transformers and its tokenizers write them. */
+const copied = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+] as const;
+
+/**
+ * Writes the tokenizer that `spec` names, as `loadTokenizer` understands it, into an existing folder.
+ * @param contextLength goes into a tokenizer_config.json that is made anew; null: no limit.
+ * @throws CarambaError as `loadTokenizer` and `writeDurably`.
+ */
+export async function writeTokenizerFiles(
+  spec: string,
+  folder: string,
+  contextLength: number | null,
+): Promise<WrittenTokenizer> {
+  const tokenizer = await loadTokenizer(spec);
+  const { vocabSize } = tokenizer;
+  const place = existsSync(spec) ? spec : null;
+  const source = place === null ? null : statSync(place).isDirectory() ? place : dirname(place);
+  const file = place === null || place === source ? "tokenizer.json" : basename(place);
+  if (source !== null && file === "tokenizer.json" && existsSync(join(source, file))) {
+    const files = copied.filter((name) => existsSync(join(source, name)));
+    for (const name of files) await copy(join(source, name), join(folder, name));
+    const special = idsFor(tokenizer);
+    if (files.includes("tokenizer_config.json")) return { files, special, vocabSize, missing: null };
+    return {
+      files: [...files, await writeConfig(tokenizer, folder, contextLength)],
+      special,
+      vocabSize,
+      missing: null,
+    };
+  }
+  const json = await jsonOf(tokenizer, spec);
+  const special = idsFor(tokenizer);
+  if (json === null) {
+    const missing = `the tokenizer ${tokenizer.name} has no tokenizer.json`;
+    return { files: [], special, vocabSize, missing };
+  }
+  await writeTextDurably(join(folder, "tokenizer.json"), json);
+  return {
+    files: ["tokenizer.json", await writeConfig(tokenizer, folder, contextLength)],
+    special,
+    vocabSize,
+    missing: null,
+  };
+}
+
+/** tokenizer.json of a tokenizer that is not in a file of that name; null where it has no such form. */
+async function jsonOf(tokenizer: Tokenizer, spec: string): Promise<string | null> {
+  if (tokenizer instanceof ByteTokenizer) return byteJson(tokenizer);
+  if (tokenizer instanceof BpeTokenizer) return tokenizer.toJson();
+  // A tokenizer.json under another name.
+  return spec.endsWith(".json") && existsSync(spec) && tokenizer.constructor.name !== "CharTokenizer"
+    ? readFile(spec, "utf8")
+    : null;
+}
+
+/** Bytes are a byte-level BPE without merges whose ids are the bytes. */
+function byteJson(tokenizer: ByteTokenizer): string {
+  const utf8 = new TextEncoder();
+  const bytes = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+  const [end] = [...tokenizer.special.keys()];
+  const names = [...tokenizer.special.keys()].map((name) => utf8.encode(name));
+  return new BpeTokenizer({ tokens: [...bytes, ...names], merges: [], special: tokenizer.special, eos: end }).toJson();
+}
+
+async function writeConfig(tokenizer: Tokenizer, folder: string, contextLength: number | null): Promise<string> {
+  const end = [...tokenizer.special].find(([, id]) => id === tokenizer.eosId)?.[0] ?? null;
+  const config = {
+    clean_up_tokenization_spaces: false,
+    eos_token: end,
+    ...(contextLength === null ? {} : { model_max_length: contextLength }),
+    tokenizer_class: "PreTrainedTokenizerFast",
+  };
+  await writeTextDurably(join(folder, "tokenizer_config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  return "tokenizer_config.json";
+}
+
+function idsFor(tokenizer: Tokenizer): SpecialIds {
+  return { bos: null, eos: tokenizer.eosId ?? null, pad: null };
+}
+
+/** The ids that a model's folder states in its config.json; null where there is none. */
+export async function specialIdsOf(folder: string): Promise<SpecialIds | null> {
+  const path = join(folder, "config.json");
+  if (!existsSync(path)) return null;
+  const config = parse(await readFile(path, "utf8"), path);
+  const one = (key: string): number | null => (isId(config[key]) ? config[key] : null);
+  const eos = config["eos_token_id"];
+  const ends = Array.isArray(eos) && eos.every(isId) ? eos : one("eos_token_id");
+  return { bos: one("bos_token_id"), eos: ends, pad: one("pad_token_id") };
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function parse(text: string, path: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new CarambaError(`${path}: it is not a JSON object`, { code: "bad-config", remedy: "obtain it again" });
+}
+
+/** Copies a file, which may be a link of the Hub's cache. */
+export async function copy(from: string, to: string): Promise<void> {
+  const bytes = await readFile(from);
+  await writeDurably(to, (writer) => writer.write(bytes));
+}
