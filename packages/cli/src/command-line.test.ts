@@ -134,6 +134,43 @@ describe("--json", () => {
   });
 });
 
+describe("run --dry-run --json", () => {
+  const dry = async (changes: object, ...args: string[]): Promise<Record<string, unknown>> => {
+    const at = await mkdtemp(join(root, "dry-"));
+    const path = join(at, "manifest.yml");
+    await writeFile(path, tinyManifest({ folder: at, tokens: join(root, "tokens.npy"), ...changes }));
+    const outcome = await runCli("run", path, "--dry-run", "--json", "--runs-dir", join(at, "runs"), ...args);
+    expect(await readdir(at)).toEqual(["manifest.yml"]);
+    const object = last(outcome);
+    expect(object["exitCode"]).toBe(outcome.code);
+    return object;
+  };
+  const lacking = (object: Record<string, unknown>): unknown[] =>
+    (object["checks"] as { ok: boolean; what: string; target: string | null }[])
+      .filter(({ ok }) => !ok)
+      .map(({ what, target }) => [what, target]);
+
+  it("everything is there, the later target's teacher being made by the earlier", async () => {
+    const object = await dry({}, "--all");
+    expect(object).toMatchObject({ ok: true, exitCode: 0, targets: ["teacher", "dba"], warnings: [] });
+    expect(lacking(object)).toEqual([]);
+    expect(JSON.stringify(object["checks"])).toContain("made by target teacher before");
+    expect((object["costs"] as object[])[0]).toMatchObject({ parameters: expect.any(Number), runs: [{ id: "base" }] });
+  });
+
+  it("names all that is missing, each with its remedy", async () => {
+    const object = await dry({ tokens: join(root, "no.npy") }, "--target", "dba", "--device", "onnx:cuda");
+    expect(object).toMatchObject({ ok: false, exitCode: 1 });
+    expect(lacking(object)).toEqual([
+      ["device", null],
+      ["data", "dba"],
+      ["teacher", "dba"],
+    ]);
+    for (const check of object["checks"] as { ok: boolean; remedy?: string }[])
+      if (!check.ok) expect(check.remedy).toMatch(/\S{3}/);
+  });
+});
+
 describe("run --resume", () => {
   let at: string;
   let manifest: string;

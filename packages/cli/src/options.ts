@@ -34,6 +34,14 @@ export const parameters = (value: string): number => {
   return n;
 };
 
+export const bytes = (value: string): number => {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)([KMG]?)B?$/i.exec(value) ?? [];
+  const n = Math.round(Number(digits) * ({ K: 1e3, M: 1e6, G: 1e9 }[unit?.toUpperCase() ?? ""] ?? 1));
+  if (!(n >= 1 && n < Number.POSITIVE_INFINITY))
+    throw new InvalidArgumentError("expected a number of bytes such as 500MB or 5GB");
+  return n;
+};
+
 export const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
 /** Options that several commands share. */

@@ -1,7 +1,7 @@
 // The command tree: what every command takes, with an example in its help. Help, completion and the reader of the
 // command line all come from this one declaration. Each command's module is loaded only when it runs.
 import { Argument, Command, Option } from "commander";
-import { collect, count, device, json, nonNegative, parameters, seed, share } from "./options.ts";
+import { bytes, collect, count, device, json, nonNegative, parameters, seed, share } from "./options.ts";
 
 /** Receives the exit code of the command that ran. */
 type Done = (code: number) => void;
@@ -35,6 +35,7 @@ export function program(done: Done): Command {
   manifestCommands(caramba, done);
   writingCommands(caramba, done);
   modelCommands(caramba, done);
+  exportCommand(caramba, done);
   completionCommand(caramba, done);
   return caramba;
 }
@@ -55,6 +56,7 @@ function manifestCommands(caramba: Command, done: Done): void {
       .argument("<manifest>", "YAML or JSON file, or the name of a preset")
       .option("--print-plan", "show the lowered tree with shapes, runs, benchmarks and costs", false)
       .option("--target <name>", "only this target")
+      .addOption(new Option("--group <name>", "the same as --target").conflicts("target"))
       .option("--resolved", "the manifest with every default and variable filled in", false),
   )
     .addOption(json())
@@ -270,6 +272,44 @@ function modelCommands(caramba: Command, done: Done): void {
     .action(async (checkpoint, options) => {
       const { chat } = await import("./commands/chat.ts");
       done(await chat(checkpoint, options));
+    });
+}
+
+function exportCommand(caramba: Command, done: Done): void {
+  caramba
+    .command("export")
+    .description("write a checkpoint as files for other programs: a Hugging Face folder, or ONNX models")
+    .argument("<checkpoint>", "a checkpoint of a run, a Hugging Face folder, or hf://org/name")
+    .addOption(
+      new Option("--format <format>", "hf: for transformers; onnx: model.onnx and its weights")
+        .choices(["hf", "onnx"])
+        .makeOptionMandatory(),
+    )
+    .requiredOption("--output <dir>", "folder to write; earlier exports in it are replaced")
+    .addOption(
+      new Option("--dtype <dtype>", "hf: numbers of the weights; default float32").choices([
+        "float32",
+        "bfloat16",
+        "float16",
+      ]),
+    )
+    .option("--tokenizer <name>", "hf: tokenizer.json, a folder whose tokenizer files are copied, or byte")
+    .option("--max-shard-size <size>", "hf: largest file of weights, e.g. 500MB; default 5GB", bytes)
+    .option("--with-cache", "onnx: also prefill.onnx and decode.onnx, which generate with a cache")
+    .addOption(json())
+    .addHelpText(
+      "after",
+      examples(
+        "caramba export runs/x/y.safetensors --format hf --output exported --dtype bfloat16",
+        "caramba export runs/x/y.safetensors --format hf --output exported --tokenizer models/teacher",
+        "caramba export hf://org/name --format onnx --output exported --with-cache",
+      ),
+    )
+    .action(async (checkpoint, options, command: Command) => {
+      const { exportModel, misplacedOption } = await import("./commands/export.ts");
+      const misplaced = misplacedOption(options);
+      if (misplaced !== null) command.error(`error: ${misplaced}`);
+      done(await exportModel(checkpoint, options));
     });
 }
 

@@ -9,16 +9,29 @@ import { informationalTrainKeys, type TrainConfig, trainSchema } from "./train.t
 
 /** One sentence per setting, with the runs that it is about. */
 export function planNotices(plan: Plan, targets: readonly Target[] = plan.targets): string[] {
-  const { wandb, wandbMode } = plan.defaults;
-  const sent = wandb && wandbMode !== "disabled";
-  return [
-    ...(sent
-      ? [
-          "defaults: wandb is true, but nothing is sent to Weights & Biases yet; curves are in training.csv and train.jsonl",
-        ]
-      : []),
-    ...targets.flatMap((target) => target.runs.flatMap((run) => runNotices(target, run))),
-  ];
+  return [...defaultsNotices(plan), ...targets.flatMap(targetNotices)];
+}
+
+function defaultsNotices({ defaults }: Plan): string[] {
+  const { wandb, wandbMode, instrument, bestEffort } = defaults;
+  const notices: string[] = [];
+  if (wandb && wandbMode !== "disabled")
+    notices.push(
+      "defaults: wandb is true, but nothing is sent to Weights & Biases yet; curves are in training.csv and train.jsonl",
+    );
+  if (instrument !== "rich")
+    notices.push(`defaults: instrument ${instrument} changes nothing here; every step is in train.jsonl anyway`);
+  if (bestEffort) notices.push("defaults: best_effort changes nothing here; a device that is missing is an error");
+  return notices;
+}
+
+function targetNotices(target: Target): string[] {
+  const { name, model, runs } = target;
+  const sized =
+    model.targetParams === null
+      ? []
+      : [`${name}: target_params changes nothing by itself; --target-params ${model.targetParams} resizes the model`];
+  return [...sized, ...runs.flatMap((run) => runNotices(target, run))];
 }
 
 function runNotices(target: Target, { id, train }: Run): string[] {

@@ -125,6 +125,9 @@ it("what is accepted and changes nothing is said once per run", () => {
     "train, run train: num_workers, pin_memory describe other engines and change nothing here",
   ]);
   expect(notices(tiny.replace("eval_iters: 50", "eval_iters: 50\n    wandb: true"))[0]).toContain("nothing is sent");
+  expect(notices(tiny.replace("save_every: 500", "best_effort: true"))[0]).toContain("best_effort changes nothing");
+  expect(notices(tiny.replace("eval_iters: 50", "instrument: none"))[0]).toContain("instrument none");
+  expect(notices(tiny.replace("tied_embeddings: true", "target_params: 5e6"))[0]).toContain("--target-params 5000000");
 });
 
 describe("mistakes are told once, where they are", () => {

@@ -158,7 +158,7 @@ const shape = {
   blockwise_autotune_window_size: positiveInt.default(50).describe("Losses looked at"),
   blockwise_autotune_log_every: positiveInt.default(50).describe("Steps between reports"),
   blockwise_distill_target: z.enum(["attention", "residual"]).default("attention").describe("What a block imitates"),
-  blockwise_truncated_forward: yes.describe("Stop the forward pass after the trained block"),
+  blockwise_truncated_forward: yes.describe("Informational: a block is trained alone, on stored inputs"),
   blockwise_teacher_cache_max_size: nonNegativeInt.default(100).describe("Teacher batches kept"),
   blockwise_grad_clip_norm: nonNegative.default(0).describe("Clip a block's gradient norm; 0 is off"),
   blockwise_reset_lr_each_block: no.describe("Start the schedule anew for each block"),
@@ -193,9 +193,9 @@ const shape = {
     .describe("How several processes share the work"),
   distributed_backend: z.enum(["nccl", "gloo"]).default("nccl").describe("Informational"),
 
-  telemetry_interval: positiveInt.default(10).describe("Steps between logged metrics"),
+  telemetry_interval: positiveInt.default(10).describe("Informational: every step is logged"),
   profile_every: nonNegativeInt.default(0).describe("Steps between profiles; 0 is off"),
-  profile_record_shapes: no.describe("Shapes in profiles"),
+  profile_record_shapes: no.describe("Informational"),
 
   activation_checkpointing: no.describe("Recompute activations in the backward pass"),
   activation_checkpoint_threshold_mb: nonNegative.default(0).describe("Only for inputs of at least this many MiB"),
@@ -224,6 +224,9 @@ export const informationalTrainKeys: readonly (keyof TrainConfig)[] = [
   "compileMode",
   "fusedOptimizer",
   "distributedBackend",
+  "blockwiseTruncatedForward",
+  "telemetryInterval",
+  "profileRecordShapes",
 ];
 
 function trainRules(train: TrainConfig): RuleIssue[] {

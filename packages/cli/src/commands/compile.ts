@@ -8,6 +8,8 @@ import { type ManifestChanges, openManifest } from "./open-manifest.ts";
 export interface CompileOptions extends ManifestChanges {
   readonly printPlan?: boolean;
   readonly target?: string;
+  /** The same as `target`. */
+  readonly group?: string;
   /** One JSON object instead of text. */
   readonly json?: boolean;
   /** The manifest with every default and variable filled in, as JSON (which is YAML too). */
@@ -23,7 +25,8 @@ const print = (text: string): void => {
 /** Checks a manifest; prints its plan when asked. Returns the exit code. */
 export async function compile(name: string, options: CompileOptions): Promise<number> {
   const { path, plan } = await openManifest(name, options);
-  const target = options.target === undefined ? undefined : selectTarget(plan, options.target);
+  const chosen = options.target ?? options.group;
+  const target = chosen === undefined ? undefined : selectTarget(plan, chosen);
   const targets = target ? [target] : plan.targets;
   const notices = planNotices(plan, targets);
   if (options.resolved) {
