@@ -101,6 +101,7 @@ describe("--json", () => {
     prepare: ["--input", "/no/such/file", "--output", "/no/such/folder/t.npy"],
     generate: ["/no/such/file.safetensors"],
     chat: ["/no/such/file.safetensors"],
+    export: ["/no/such/file.safetensors", "--format", "hf", "--output", "/no/such/folder"],
   };
   const taking = commands.filter(([, command]) => command.options.some(({ long }) => long === "--json"));
 
