@@ -135,6 +135,7 @@ export { formatShape, type Shape, type ShapeDim } from "./shape.ts";
 export { inferShapes, type NodeShape, type ShapeInference } from "./shapes.ts";
 export { closest } from "./suggest.ts";
 export { type PlanIssue, unsupportedSettings } from "./supported.ts";
+export { teacherConfig } from "./teacher-config.ts";
 export {
   type BranchingTopologyConfig,
   type CyclicTopologyConfig,

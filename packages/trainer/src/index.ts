@@ -1,4 +1,5 @@
 // Public entry of @caramba/trainer.
+export { teacherConfig } from "@caramba/config";
 export { attentionCovariances } from "./covariance.ts";
 export type { TrainEvent, TrainListener } from "./events.ts";
 export { type LanguageLossOptions, languageLoss } from "./loss.ts";
@@ -16,5 +17,4 @@ export {
 } from "./run-language.ts";
 export { learningRateFactor, type ScheduleOptions } from "./schedule.ts";
 export { performSurgery, type SurgeryOptions, type SurgeryReport } from "./surgery.ts";
-export { teacherConfig } from "./teacher-config.ts";
 export { type StepPosition, type StepReport, TrainStep, type TrainStepSpec } from "./train-step.ts";

@@ -1,9 +1,9 @@
+import { teacherConfig } from "@caramba/config";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, constant, Philox, ReferenceBackend, reshape } from "@caramba/tensor";
 import { describe, expect, test } from "vitest";
 import { factorForm, matrix, multiply } from "./factor.ts";
 import { performSurgery } from "./surgery.ts";
-import { teacherConfig } from "./teacher-config.ts";
 
 const backend = new ReferenceBackend();
 const [d, heads, kv] = [32, 4, 2];

@@ -47,12 +47,15 @@ export function machineMemory(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 }
 
+/** What a process was measured to take over what a plan counts (docs/cli.md). */
+const engineFactor = 1.5;
+
 /** A sentence for each target that needs more memory than the machine has. */
 export function memoryWarnings(costs: readonly TargetCosts[], machine: number = machineMemory()): string[] {
   return costs.flatMap((cost) => {
     const { bytes, what } = largestNeed(cost);
-    return bytes > machine
-      ? [`${what} needs about ${formatBytes(bytes)}; this machine has ${formatBytes(machine)} of memory`]
-      : [];
+    const needs = `${what} needs about ${formatBytes(bytes)}; this machine has ${formatBytes(machine)} of memory`;
+    if (bytes > machine) return [needs];
+    return bytes * engineFactor > machine ? [`${needs}, and an engine may take half as much again`] : [];
   });
 }

@@ -92,7 +92,7 @@ it("blockwise: one layer is trained, teacher and pool of batches are held", asyn
   const one = d * ((sem + geo) * (1 + share) + attn * (1 + share)) + gates;
   const pool = 5 * 2 * (train?.batchSize ?? 0) * (train?.blockSize ?? 0) * d * 4;
   expectWeights(runs[0]?.memory?.weights, 4 * (parameters + one));
-  expectWeights(runs[0]?.memory?.teacher, 4 * parameters);
+  expectWeights(runs[0]?.memory?.teacher, 4 * (await costsOf("quickstart", 0)).parameters);
   expect(runs[0]?.memory).toMatchObject({
     gradients: 4 * one,
     optimizer: 16 * one,

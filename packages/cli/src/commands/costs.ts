@@ -1,14 +1,22 @@
 // What a target costs, as numbers: parameters, arithmetic, cache, and the memory to train and to serve. Counted from
 // the modules and graphs that would run (variables are lazy: no weight is made). Weights, gradients, states and cache
 // are exact; activations are what graph order needs (`peakLiveBytes`), an estimate: an engine may recompute or fuse.
-import { frozenParameters, type Run, runTokens, type Target, type TrainConfig } from "@caramba/config";
+import {
+  frozenParameters,
+  modelParameters,
+  type Run,
+  runTokens,
+  type Target,
+  type TrainConfig,
+  teacherConfig,
+} from "@caramba/config";
 import { attentionLayers, cacheBytesPerElement, kvBytesPerToken, Model, parameterCount } from "@caramba/model";
 import { Passes } from "./passes.ts";
 
 /** Bytes by what they hold; `total` is their sum. */
 export interface TrainMemory {
   readonly weights: number;
-  /** The unchanged model that an upcycled student imitates; taken to be as large as the student. */
+  /** The unchanged model that an upcycled student imitates: its own model with standard attention. */
   readonly teacher: number;
   readonly gradients: number;
   /** First and second moments, both buffers of each. */
@@ -114,7 +122,7 @@ async function trainMemory(
     : parameterCount(model);
   // An update is written beside what it replaces and swapped in, so whatever is trained exists twice.
   const weights = (all + trained) * bytesPerNumber;
-  const teacher = target.trainer.type === "upcycle" ? all * bytesPerNumber : 0;
+  const teacher = target.trainer.type === "upcycle" ? teacherParameters(target) * bytesPerNumber : 0;
   const sums = train.gradientAccumulationSteps > 1 ? 2 : 0;
   const gradients = trained * (1 + sums) * bytesPerNumber;
   const optimizer = trained * 2 * optimizerStates[train.optimizer] * bytesPerNumber;
@@ -122,4 +130,10 @@ async function trainMemory(
   const cache = passes.keptBytes(train, steps);
   const total = weights + teacher + gradients + optimizer + activations + cache;
   return { weights, teacher, gradients, optimizer, activations, cache, total };
+}
+
+/** Numbers of the teacher that an upcycle's student implies. */
+function teacherParameters({ model }: Target): number {
+  const teacher = teacherConfig(model);
+  return modelParameters(teacher) + frozenParameters(teacher);
 }

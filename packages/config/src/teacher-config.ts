@@ -1,6 +1,7 @@
 // The teacher that a student's config implies: the same model with standard (or GQA) attention.
-import type { ModelConfig, NodeConfig, TopologyConfig } from "@caramba/config";
-import { attentionLayerConfig } from "@caramba/config";
+import { attentionLayerConfig } from "./layers/attention.ts";
+import type { ModelConfig } from "./model.ts";
+import type { NodeConfig, TopologyConfig } from "./topology.ts";
 
 /**
  * The student's config with every attention layer as the pretrained model had it: what belongs to a pretrained model
