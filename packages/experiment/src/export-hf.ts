@@ -3,6 +3,7 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { loadTokenizer } from "@caramba/data";
 import { carambaToHfConfig, type ExportDType, type SpecialIds, writeHfModel, writeTextDurably } from "@caramba/loader";
 import { type Model, mergeLora } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
@@ -49,13 +50,15 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   const config = carambaToHfConfig(plain.config, weights.dtype ?? "float32");
   if (existsSync(folder) && !isFolder(folder))
     throw new CarambaError(`${folder} is a file`, { code: "export", remedy: "name a folder, which is made" });
-  await mkdir(folder, { recursive: true });
-  const written = tokenizer === null ? null : await writeTokenizerFiles(tokenizer, folder, plain.config.blockSize);
-  if (written?.vocabSize && written.vocabSize > (plain.vocabSize ?? 0))
-    throw new CarambaError(`the tokenizer has ${written.vocabSize} ids, the model ${plain.vocabSize}`, {
+  const loaded = tokenizer === null ? null : await loadTokenizer(tokenizer);
+  if (loaded && loaded.vocabSize > (plain.vocabSize ?? 0))
+    throw new CarambaError(`the tokenizer has ${loaded.vocabSize} ids, the model ${plain.vocabSize}`, {
       code: "export",
       remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
     });
+  await mkdir(folder, { recursive: true });
+  const { blockSize } = plain.config;
+  const written = loaded && (await writeTokenizerFiles(loaded, tokenizer as string, folder, blockSize));
   const stated = await Promise.all(folders.map((place) => specialIdsOf(place as string)));
   const special = stated.find((ids) => ids !== null) ?? written?.special ?? {};
   const generation = await writeGenerationConfig(folder, folders as string[], special);

@@ -3,7 +3,7 @@
 import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { BpeTokenizer, ByteTokenizer, loadTokenizer, type Tokenizer } from "@caramba/data";
+import { BpeTokenizer, ByteTokenizer, CharTokenizer, type Tokenizer } from "@caramba/data";
 import { type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 
@@ -11,11 +11,11 @@ import { CarambaError } from "@caramba/tensor";
 export interface WrittenTokenizer {
   readonly files: readonly string[];
   readonly special: SpecialIds;
-  /** Ids that the tokenizer has; null where it was not opened. */
-  readonly vocabSize: number | null;
   /** Why there are no files; null where there are. */
   readonly missing: string | null;
 }
+
+const configName = "tokenizer_config.json";
 
 /** As transformers and its tokenizers write them. */
 const copied = [
@@ -31,45 +31,35 @@ const copied = [
 ] as const;
 
 /**
- * Writes the tokenizer that `spec` names, as `loadTokenizer` understands it, into an existing folder.
+ * Writes a tokenizer that was loaded from `spec` into an existing folder.
  * @param contextLength goes into a tokenizer_config.json that is made anew; null: no limit.
- * @throws CarambaError as `loadTokenizer` and `writeDurably`.
+ * @throws CarambaError as `writeDurably`.
  */
 export async function writeTokenizerFiles(
+  tokenizer: Tokenizer,
   spec: string,
   folder: string,
   contextLength: number | null,
 ): Promise<WrittenTokenizer> {
-  const tokenizer = await loadTokenizer(spec);
-  const { vocabSize } = tokenizer;
-  const place = existsSync(spec) ? spec : null;
-  const source = place === null ? null : statSync(place).isDirectory() ? place : dirname(place);
-  const file = place === null || place === source ? "tokenizer.json" : basename(place);
-  if (source !== null && file === "tokenizer.json" && existsSync(join(source, file))) {
-    const files = copied.filter((name) => existsSync(join(source, name)));
+  const special = { bos: null, eos: tokenizer.eosId ?? null, pad: null };
+  const source = placeOf(spec);
+  if (source !== null) {
+    const files: string[] = copied.filter((name) => existsSync(join(source, name)));
     for (const name of files) await copy(join(source, name), join(folder, name));
-    const special = idsFor(tokenizer);
-    if (files.includes("tokenizer_config.json")) return { files, special, vocabSize, missing: null };
-    return {
-      files: [...files, await writeConfig(tokenizer, folder, contextLength)],
-      special,
-      vocabSize,
-      missing: null,
-    };
+    if (!files.includes(configName)) files.push(await writeConfig(tokenizer, folder, contextLength));
+    return { files, special, missing: null };
   }
   const json = await jsonOf(tokenizer, spec);
-  const special = idsFor(tokenizer);
-  if (json === null) {
-    const missing = `the tokenizer ${tokenizer.name} has no tokenizer.json`;
-    return { files: [], special, vocabSize, missing };
-  }
+  if (json === null) return { files: [], special, missing: `the tokenizer ${tokenizer.name} has no tokenizer.json` };
   await writeTextDurably(join(folder, "tokenizer.json"), json);
-  return {
-    files: ["tokenizer.json", await writeConfig(tokenizer, folder, contextLength)],
-    special,
-    vocabSize,
-    missing: null,
-  };
+  return { files: ["tokenizer.json", await writeConfig(tokenizer, folder, contextLength)], special, missing: null };
+}
+
+/** The folder whose tokenizer.json is meant; null where none is. */
+function placeOf(spec: string): string | null {
+  if (!existsSync(spec)) return null;
+  const folder = statSync(spec).isDirectory() ? spec : basename(spec) === "tokenizer.json" ? dirname(spec) : null;
+  return folder !== null && existsSync(join(folder, "tokenizer.json")) ? folder : null;
 }
 
 /** tokenizer.json of a tokenizer that is not in a file of that name; null where it has no such form. */
@@ -77,9 +67,8 @@ async function jsonOf(tokenizer: Tokenizer, spec: string): Promise<string | null
   if (tokenizer instanceof ByteTokenizer) return byteJson(tokenizer);
   if (tokenizer instanceof BpeTokenizer) return tokenizer.toJson();
   // A tokenizer.json under another name.
-  return spec.endsWith(".json") && existsSync(spec) && tokenizer.constructor.name !== "CharTokenizer"
-    ? readFile(spec, "utf8")
-    : null;
+  const isFile = spec.endsWith(".json") && existsSync(spec) && !(tokenizer instanceof CharTokenizer);
+  return isFile ? readFile(spec, "utf8") : null;
 }
 
 /** Bytes are a byte-level BPE without merges whose ids are the bytes. */
@@ -99,12 +88,8 @@ async function writeConfig(tokenizer: Tokenizer, folder: string, contextLength: 
     ...(contextLength === null ? {} : { model_max_length: contextLength }),
     tokenizer_class: "PreTrainedTokenizerFast",
   };
-  await writeTextDurably(join(folder, "tokenizer_config.json"), `${JSON.stringify(config, null, 2)}\n`);
-  return "tokenizer_config.json";
-}
-
-function idsFor(tokenizer: Tokenizer): SpecialIds {
-  return { bos: null, eos: tokenizer.eosId ?? null, pad: null };
+  await writeTextDurably(join(folder, configName), `${JSON.stringify(config, null, 2)}\n`);
+  return configName;
 }
 
 /** The ids that a model's folder states in its config.json; null where there is none. */
