@@ -67,6 +67,11 @@ it.each(shells)("completion of %s names every command, subcommand and option", (
   }
 });
 
+it("--version is the package's", async () => {
+  const text = await readFile(new URL("../package.json", import.meta.url), "utf8");
+  expect(await runCli("--version")).toEqual({ code: 0, out: `${JSON.parse(text).version}\n`, err: "" });
+});
+
 describe("exit codes", () => {
   it("are those of the documentation", async () => {
     const doc = await readFile(new URL("../../../docs/cli.md", import.meta.url), "utf8");

@@ -17,7 +17,7 @@ export async function main(args: readonly string[]): Promise<number> {
       caramba.outputHelp();
       return exitCodes.ok;
     }
-    const old = /^--(?!help$)|\.(ya?ml|json)$/.test(args[0] ?? "");
+    const old = /^--(?!(?:help|version)$)|\.(ya?ml|json)$/.test(args[0] ?? "");
     const words = old ? (await import("./commands/legacy.ts")).modernArguments(args) : args;
     await caramba.parseAsync([...words], { from: "user" });
     return code;

@@ -1,5 +1,6 @@
 // The command tree: what every command takes, with an example in its help. Help, completion and the reader of the
 // command line all come from this one declaration. Each command's module is loaded only when it runs.
+import { readFileSync } from "node:fs";
 import { Argument, Command, Option } from "commander";
 import { bytes, collect, count, device, json, nonNegative, parameters, seed, share } from "./options.ts";
 
@@ -15,10 +16,17 @@ Exit codes:
   2    unusable arguments
   130  interrupted, with the state saved`;
 
+/** The version that this package was published with. */
+function ownVersion(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
 /** Builds the command tree. */
 export function program(done: Done): Command {
   const caramba = new Command("caramba")
     .description("Architectures are graphs, graphs are manifests: train, convert, verify, measure and report.")
+    .version(ownVersion(), "--version", "the version of caramba")
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .showHelpAfterError("(--help shows how)")

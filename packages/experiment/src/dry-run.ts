@@ -2,7 +2,15 @@
 // is written and no weight is made. All that is missing is told at once.
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { frozenParameters, modelParameters, type Plan, type Target, type TrainConfig } from "@caramba/config";
+import {
+  frozenParameters,
+  isTopology,
+  modelParameters,
+  type NodeConfig,
+  type Plan,
+  type Target,
+  type TrainConfig,
+} from "@caramba/config";
 import { isHubUri, openCheckpoint, parseHubId } from "@caramba/loader";
 import { CarambaError, openBackend } from "@caramba/tensor";
 import { vocabularyOf } from "./build-models.ts";
@@ -125,15 +133,26 @@ async function findCheckpoint(
 /** States of the optimizer per weight, as a checkpoint holds them. */
 const states: Readonly<Record<TrainConfig["optimizer"], number>> = { adamw: 2, lion: 1, sgd: 0 };
 
-/** Each run keeps two checkpoints with optimizer states, writes a third before it removes one, and keeps a final one. */
-function checkpointBytes(target: Target): number {
+/** Bytes of a target's checkpoints: each run keeps two while it trains, writes a third before one goes, and a final one. */
+export function checkpointBytes(target: Target): number {
   const trainable = 4 * modelParameters(target.model);
   const weights = trainable + 4 * frozenParameters(target.model);
-  return target.runs.reduce((sum, { train }) => {
+  return target.runs.reduce((sum, { train, steps }) => {
     if (!train) return sum;
-    const trained = train.phase === "blockwise" ? 0 : states[train.optimizer];
-    return sum + 4 * weights + 3 * trained * trainable;
+    const blockwise = train.phase === "blockwise";
+    const blocks = blockwise ? attentionCount(target.model.topology) : 1;
+    // While training, every so many steps and after each block; the last step is the final checkpoint's.
+    const during = Math.floor((steps * blocks - 1) / (train.saveEvery ?? 100)) + blocks - 1;
+    const kept = Math.min(3, Math.max(0, during));
+    return sum + weights * (kept + 1) + (blockwise ? 0 : kept * states[train.optimizer] * trainable);
   }, 0);
+}
+
+/** Attention layers of a topology, repeats counted each. */
+function attentionCount(node: NodeConfig): number {
+  if (!isTopology(node)) return node.type === "AttentionLayer" ? 1 : 0;
+  const one = node.layers.reduce((sum, child) => sum + attentionCount(child), 0);
+  return "repeat" in node ? one * node.repeat : one;
 }
 
 function findRoom(plan: Plan, targets: readonly Target[], runsDir: string): string {
