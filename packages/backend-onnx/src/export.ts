@@ -2,11 +2,21 @@
 // as tensors in a file beside the model (ONNX calls that external data), which several models may share. Nothing here
 // touches a disk; the caller writes the model's bytes, and each variable's at its place.
 // Source: https://github.com/onnx/onnx/blob/main/docs/IR.md and docs/ExternalData.md
-import { CarambaError, constantValue, Graph, leafName, prepareGraph, type Tensor, Variable } from "@caramba/tensor";
+import {
+  CarambaError,
+  constantValue,
+  dimKey,
+  Graph,
+  leafName,
+  prepareGraph,
+  type Shape,
+  SymDim,
+  type Tensor,
+  Variable,
+} from "@caramba/tensor";
 import { Emitter } from "./emit/emitter.ts";
 import { claimedByStandard, emitters } from "./emit/table.ts";
 import { encodeModel, type OnnxNode } from "./onnx-model.ts";
-import { dims } from "./plan.ts";
 
 /** A variable's place in the weights file. */
 export interface WeightPlace {
@@ -104,16 +114,19 @@ export function exportGraph(
     {
       nodes: [...nodes, ...copies],
       initializers: [...initializers, ...stored],
-      inputs: fed.map((leaf) => ({ name: leafName(leaf), dtype: leaf.dtype, dims: dims(leaf.shape) })),
+      inputs: fed.map((leaf) => ({ name: leafName(leaf), dtype: leaf.dtype, dims: named(leaf.shape) })),
       outputs: graph.outputs.map((node, i) => ({
         name: names[i] as string,
         dtype: node.dtype,
-        dims: dims(node.shape),
+        dims: named(node.shape),
       })),
     },
     metadata,
   );
 }
+
+/** Extents of an input or output; a computed one goes by its formula, such as `2*batch`. */
+const named = (shape: Shape): (number | string)[] => shape.map((d) => (d instanceof SymDim ? dimKey(d) : d));
 
 const refused = (why: string, remedy: string): CarambaError =>
   new CarambaError(`this graph cannot be exported: ${why}`, { code: "export", remedy });

@@ -106,6 +106,10 @@ it.each(Object.entries(models))("%s: greedy generation with a cache, from the fi
   const prefill = await InferenceSession.create(files[2] as string, options);
   const decode = await InferenceSession.create(files[3] as string, options);
 
+  const { inputMetadata } = decode as { inputMetadata?: readonly { name: string; shape?: readonly unknown[] }[] };
+  const heads = inputMetadata?.find(({ name: found }) => found === "past.0.k")?.shape?.[1];
+  if (inputMetadata) expect(heads).toMatch(/^[24]\*batch$/);
+
   const prompts = [
     [3, 14, 15, 9, 26, 5, 35],
     [27, 18, 28, 18, 2, 8, 45],
