@@ -7,20 +7,19 @@ import {
   type DeviceBuffer,
   type Executable,
   type ExecutableInfo,
-  evalDim,
   evalShape,
   type Graph,
   leafName,
   type Tensor as Node,
   prepareGraph,
   ShapeError,
-  type SymDim,
   shapeText,
 } from "@caramba/tensor";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import type { TfjsBuffer } from "./buffer.ts";
-import { claimed, kernels } from "./kernels/table.ts";
-import { type Kernel, type KernelCall, makeTensor, Scratch, sameShape, sizeOf, type TfDType } from "./scratch.ts";
+import { claimed } from "./kernels/table.ts";
+import { type KernelCall, makeTensor, sameShape, type TfDType } from "./scratch.ts";
+import { callsOf, place, planSteps, runSteps, type Step } from "./steps.ts";
 
 /** What the interpreter needs of the backend. */
 export interface Host {
@@ -35,15 +34,6 @@ export interface Host {
   wrap(tensor: Tensor, shape: readonly number[], dtype: TfDType): TfjsBuffer;
 }
 
-interface Step {
-  readonly node: Node;
-  readonly kernel: Kernel;
-  /** Values whose last reader this is. */
-  readonly release: readonly Node[];
-}
-
-const place = (node: Node): string => `${node.scope ? `${node.scope}: ` : ""}${node.op.name}`;
-
 /** Every element type that the engine lacks is an error before anything runs. */
 function checkDtypes(graph: Graph, backend: string): void {
   for (const node of graph.nodes)
@@ -52,13 +42,6 @@ function checkDtypes(graph: Graph, backend: string): void {
         `${node.leaf ? `${node.leaf.kind} "${leafName(node)}"` : place(node)} has dtype ${node.dtype}, which ${backend} does not have`,
         { code: "dtype", remedy: "cast to float32, int32 or bool, or use a backend whose capabilities list the dtype" },
       );
-}
-
-/** Attributes with free dimensions replaced by their values. */
-function bindAttrs(attrs: Node["attrs"], bindings: Bindings): KernelCall["attrs"] {
-  const bind = (value: unknown): unknown =>
-    Array.isArray(value) ? value.map(bind) : value instanceof Object ? evalDim(value as SymDim, bindings) : value;
-  return Object.fromEntries(Object.entries(attrs).map(([name, value]) => [name, bind(value)]));
 }
 
 /** A graph ready to be interpreted. */
@@ -83,7 +66,7 @@ export class TfjsExecutable implements Executable {
     checkDtypes(graph, host.name);
     this.#graph = graph;
     this.#inputOrder = inputOrder;
-    this.#steps = plan(graph, host.name);
+    this.#steps = planSteps(graph, host.name);
     host.activate();
     for (const node of graph.nodes) {
       const data = constantValue(node);
@@ -162,11 +145,7 @@ export class TfjsExecutable implements Executable {
     if (this.#bound?.key !== key)
       this.#bound = {
         key,
-        calls: this.#steps.map(({ node }) => ({
-          attrs: bindAttrs(node.attrs, bindings),
-          shape: evalShape(node.shape, bindings),
-          dtype: node.dtype as TfDType,
-        })),
+        calls: callsOf(this.#steps, bindings),
       };
     return this.#bound.calls;
   }
@@ -178,73 +157,6 @@ export class TfjsExecutable implements Executable {
     this.#graph.inputs.forEach((leaf, i) => {
       fixed.set(leaf, host.tensorOf(given[this.#inputOrder[i] as number] as TfjsBuffer));
     });
-    const live = new Map<Node, Tensor>();
-    const results: Tensor[] = [];
-    try {
-      const calls = this.#calls(bindings);
-      this.#steps.forEach(({ node, kernel, release }, i) => {
-        const inputs = node.inputs.map((input) => (live.get(input) ?? fixed.get(input)) as Tensor);
-        live.set(node, runKernel(host, node, kernel, inputs, calls[i] as KernelCall));
-        for (const done of release) {
-          live.get(done)?.dispose();
-          live.delete(done);
-        }
-      });
-      const taken = new Set<Node>();
-      for (const node of this.#graph.outputs) {
-        const own = taken.has(node) ? undefined : live.get(node);
-        if (own) {
-          taken.add(node);
-          live.delete(node);
-          results.push(own);
-          fixed.set(node, own);
-        } else {
-          const scratch = new Scratch(host.engine);
-          results.push(scratch.finish((live.get(node) ?? fixed.get(node)) as Tensor));
-        }
-      }
-      return results;
-    } catch (error) {
-      for (const tensor of results) tensor.dispose();
-      throw error;
-    } finally {
-      for (const tensor of live.values()) tensor.dispose();
-    }
-  }
-}
-
-/** The order of work, and after which step each value is no longer needed. */
-function plan(graph: Graph, backend: string): Step[] {
-  const nodes = graph.nodes.filter((node) => !node.leaf);
-  const lastReader = new Map<Node, Node>();
-  for (const node of nodes) for (const input of node.inputs) if (!input.leaf) lastReader.set(input, node);
-  const kept = new Set(graph.outputs);
-  return nodes.map((node) => {
-    const kernel = kernels.get(node.op.name);
-    if (!kernel)
-      throw new CarambaError(`${place(node)} has no kernel on ${backend}`, {
-        code: "unsupported-op",
-        remedy: "build it from the ops of @caramba/tensor",
-      });
-    const release = [...new Set(node.inputs)].filter((x) => lastReader.get(x) === node && !kept.has(x));
-    return { node, kernel, release };
-  });
-}
-
-function runKernel(host: Host, node: Node, kernel: Kernel, inputs: readonly Tensor[], call: KernelCall): Tensor {
-  const scratch = new Scratch(host.engine);
-  try {
-    // Kernels differ in what they make of values without elements: none of them sees a result of that kind.
-    const value = sizeOf(call.shape) === 0 ? scratch.filled(call.shape, 0, call.dtype) : kernel(scratch, inputs, call);
-    return scratch.finish(value);
-  } catch (cause) {
-    scratch.dispose();
-    const message = cause instanceof Error ? cause.message : String(cause);
-    const known = cause instanceof CarambaError;
-    throw new CarambaError(`${place(node)} on ${host.name}: ${message}`, {
-      code: known ? cause.code : "engine",
-      remedy: (known && cause.remedy) || "check the shapes that were fed",
-      cause,
-    });
+    return runSteps(host, this.#graph, this.#steps, this.#calls(bindings), fixed);
   }
 }

@@ -10,7 +10,8 @@ import { type GpuDeviceLike, openWebGpu } from "./webgpu.ts";
 
 test("every primitive has a kernel, and no kernel is for an op that does not exist", () => {
   const known = new Set([...primitives, ...composites].map((op) => op.name));
-  for (const op of primitives) expect(kernels.has(op.name), op.name).toBe(true);
+  // A loop runs the kernels of its body.
+  for (const op of primitives) expect(op.name === "scan" || kernels.has(op.name), op.name).toBe(true);
   for (const name of kernels.keys()) expect(known.has(name), name).toBe(true);
   const named = new Set(composites.map((op) => op.name));
   expect([...kernels.keys()].filter((name) => named.has(name))).toEqual(claimed);

@@ -49,10 +49,44 @@ function dependents(order: readonly Tensor[], wrt: readonly Tensor[]): Set<Tenso
   return depends;
 }
 
+/**
+ * Vector-Jacobian products: the gradient of sum_i <outputs_i, cotangents_i> with respect to `wrt`; undefined where the
+ * outputs do not depend on it. Composites without a rule of their own are differentiated through their decomposition.
+ */
+export function pullback(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  wrt: readonly Tensor[],
+): readonly (Tensor | undefined)[] {
+  let current = outputs;
+  for (;;) {
+    const depends = dependents(topological(current), wrt);
+    const expanded = rewrite(current, (node, inputs) =>
+      node.op.decompose && !node.op.vjp && depends.has(node) ? node.op.decompose(inputs, node.attrs) : undefined,
+    ).outputs;
+    if (expanded.every((node, i) => node === current[i])) return propagate(current, cotangents, wrt);
+    current = expanded;
+  }
+}
+
 function backward(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
-  const order = topological([loss]);
+  const grads = propagate([loss], [scalar(1, loss.dtype)], wrt);
+  return wrt.map((w, i) => grads[i] ?? broadcastTo(scalar(0, w.dtype), w.shape));
+}
+
+function propagate(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  wrt: readonly Tensor[],
+): (Tensor | undefined)[] {
+  const order = topological(outputs);
   const depends = dependents(order, wrt);
-  const grads = new Map<Tensor, Tensor>([[loss, scalar(1, loss.dtype)]]);
+  const grads = new Map<Tensor, Tensor>();
+  outputs.forEach((output, i) => {
+    const sofar = grads.get(output);
+    const own = cotangents[i] as Tensor;
+    grads.set(output, sofar ? add(sofar, own) : own);
+  });
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i] as Tensor;
     const g = grads.get(node);
@@ -73,5 +107,5 @@ function backward(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
       });
     });
   }
-  return wrt.map((w) => grads.get(w) ?? broadcastTo(scalar(0, w.dtype), w.shape));
+  return wrt.map((w) => grads.get(w));
 }

@@ -10,7 +10,7 @@ export type {
   Executable,
   ExecutableInfo,
 } from "./backend.ts";
-export { gelu, silu, swiglu } from "./composites/activation.ts";
+export { gelu, silu, softplus, swiglu } from "./composites/activation.ts";
 export { type AdamwInputs, type AdamwOptions, adamw } from "./composites/adamw.ts";
 export { after } from "./composites/after.ts";
 export { attention } from "./composites/attention.ts";
@@ -106,6 +106,7 @@ export {
 export { gather, iota, scatterAdd, scatterAddAlong, takeAlong } from "./ops/indexing.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max, mean } from "./ops/reduce.ts";
+export { type LoopBody, loopBody, type ScanInputs, type ScanStep, sameLoop, scan } from "./ops/scan.ts";
 export { broadcastTo, concat, pad, reshape, slice, sum, sumTo, transpose } from "./ops/shape.ts";
 export { fuseComposites } from "./passes/fuse.ts";
 export { cse, eliminateDead, foldConstants, lowerComposites, type Pass, pipeline } from "./passes/passes.ts";

@@ -13,11 +13,19 @@ import { elementwiseOps } from "./ops/elementwise.ts";
 import { indexOps } from "./ops/indexing.ts";
 import { matmulOps } from "./ops/matmul.ts";
 import { reduceOps } from "./ops/reduce.ts";
+import { scanOps } from "./ops/scan.ts";
 import { shapeOps } from "./ops/shape.ts";
 import type { OpDef } from "./tensor.ts";
 
 /** Ops that every backend must run. */
-export const primitives: readonly OpDef[] = [...elementwiseOps, ...shapeOps, ...reduceOps, ...matmulOps, ...indexOps];
+export const primitives: readonly OpDef[] = [
+  ...elementwiseOps,
+  ...shapeOps,
+  ...reduceOps,
+  ...matmulOps,
+  ...indexOps,
+  ...scanOps,
+];
 
 /** Ops made of primitives, which a backend may run natively. */
 export const composites: readonly OpDef[] = [

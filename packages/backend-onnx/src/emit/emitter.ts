@@ -3,6 +3,7 @@
 // their inputs (a matmul reads through a transpose); what nobody reads in the end is dropped by `finish`.
 import {
   CarambaError,
+  composites,
   type Dim,
   dimKey,
   type HostArray,
@@ -10,6 +11,7 @@ import {
   SymDim,
   shapeEquals,
   staticShape,
+  sym,
   type Tensor,
 } from "@caramba/tensor";
 import { type OnnxAttrs, type OnnxInitializer, type OnnxNode, type OnnxType, onnxTypeCode } from "../onnx-model.ts";
@@ -22,6 +24,25 @@ export type Dialect = Device | "standard";
 
 /** Writes one op and returns the name of its value. */
 export type Emit = (e: Emitter, node: Tensor) => string;
+
+/** Composites whose kernel is ORT's own and no operator of the ONNX standard. */
+const notStandard: readonly string[] = ["rmsNorm", "rope", "silu"];
+
+/** Composites that a dialect writes as they are, of those in the table. */
+export function claimedOf(table: ReadonlyMap<string, Emit>, device: Dialect): readonly string[] {
+  const names = composites.map((op) => op.name).filter((name) => table.has(name));
+  return device === "standard" ? names.filter((name) => !notStandard.includes(name)) : names;
+}
+
+/** Names that a node reads, those that the body of a loop reads from outside among them. */
+function namesRead(node: OnnxNode): string[] {
+  const inside = Object.values(node.attrs).flatMap((value) =>
+    typeof value === "object" && "body" in value
+      ? [...value.body.nodes.flatMap(namesRead), ...value.body.outputs.map(({ name }) => name)]
+      : [],
+  );
+  return [...node.inputs, ...inside];
+}
 
 const bytesOf = (data: HostArray): string =>
   Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
@@ -44,6 +65,9 @@ export class Emitter {
   readonly #dims = new Map<string, string>();
   /** Where the value of each free size can be read: an input's name and axis. */
   readonly #sources: ReadonlyMap<string, { readonly name: string; readonly axis: number }>;
+  /** The emitter of the graph around a loop's body: values have names of their own, sizes may be read outside. */
+  readonly #around: Emitter | undefined;
+  readonly #prefix: string;
   #current: Tensor | undefined;
   #count = 0;
 
@@ -52,7 +76,10 @@ export class Emitter {
     table: ReadonlyMap<string, Emit>,
     device: Dialect,
     leaves: ReadonlyMap<Tensor, string>,
+    around?: Emitter,
   ) {
+    this.#around = around;
+    this.#prefix = around ? around.unique() : "";
     this.nodes = nodes;
     this.#table = table;
     this.device = device;
@@ -71,6 +98,21 @@ export class Emitter {
         if (users) users.push(node);
         else this.#users.set(input, [node]);
       }
+  }
+
+  /** Composites that are written as they are. */
+  get claimed(): readonly string[] {
+    return claimedOf(this.#table, this.device);
+  }
+
+  /** An emitter for the body of a loop in this graph; `leaves` name what it is given. */
+  inner(nodes: readonly Tensor[], leaves: ReadonlyMap<Tensor, string>): Emitter {
+    return new Emitter(nodes, this.#table, this.device, leaves, this);
+  }
+
+  /** Text that no name of this model begins with. */
+  unique(): string {
+    return `${this.#prefix}b${this.#count++}_`;
   }
 
   /** The value of a tensor, emitted first when that has not happened. */
@@ -141,7 +183,7 @@ export class Emitter {
 
   /** Adds a node with several outputs. */
   split(op: string, inputs: readonly string[], count: number, attrs: OnnxAttrs = {}, domain = ""): string[] {
-    const outputs = Array.from({ length: count }, () => `t${this.#count++}`);
+    const outputs = Array.from({ length: count }, () => `${this.#prefix}t${this.#count++}`);
     const at = this.#current;
     const name = `${at?.scope ?? ""}/${at?.op.name ?? op}#${this.#written.length}`;
     this.#written.push({ name, op, domain, inputs, outputs, attrs });
@@ -153,7 +195,7 @@ export class Emitter {
     const key = data.length <= 64 ? `${dtype}[${dims.join()}]${bytesOf(data as HostArray)}` : undefined;
     const known = key === undefined ? undefined : this.#constants.get(key);
     if (known !== undefined) return known;
-    const name = `c${this.#count++}`;
+    const name = `${this.#prefix}c${this.#count++}`;
     this.#initializers.set(name, { name, dtype, dims, data });
     if (key !== undefined) this.#constants.set(key, name);
     return name;
@@ -255,10 +297,7 @@ export class Emitter {
     for (let i = this.#written.length - 1; i >= 0; i--) {
       const node = this.#written[i] as OnnxNode;
       if (!node.outputs.some((name) => needed.has(name))) continue;
-      for (const name of node.inputs) needed.add(name);
-      for (const value of Object.values(node.attrs))
-        if (typeof value === "object" && "body" in value)
-          for (const inner of value.body.nodes) for (const name of inner.inputs) needed.add(name);
+      for (const name of namesRead(node)) needed.add(name);
       nodes.push(node);
     }
     return {
@@ -269,6 +308,7 @@ export class Emitter {
 
   #symbol(name: string): string {
     const source = this.#sources.get(name);
+    if (!source && this.#around) return this.#around.dim(sym(name));
     if (!source)
       throw new CarambaError(`dimension "${name}" has no value: it is not an extent of any input`, {
         code: "dim",

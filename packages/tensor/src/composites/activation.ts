@@ -3,7 +3,7 @@
 import { shapeEquals, shapeText } from "../dim.ts";
 import { isFloat } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { add, erf, exp, mul, sigmoid, sub } from "../ops/elementwise.ts";
+import { abs, add, div, equal, erf, exp, log, maximum, mul, neg, sigmoid, sub, where } from "../ops/elementwise.ts";
 import { makeNode, type OpDef, type Tensor, type TensorType } from "../tensor.ts";
 
 const infer = (inputs: readonly TensorType[]): TensorType => {
@@ -67,4 +67,27 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
   return makeNode(swigluOp, [gate, up], {});
 }
 
-export const activationOps: readonly OpDef[] = [siluOp, geluOp, swigluOp];
+/** log(1 + z) for z in [0, 1] without losing the digits of a small z: z log(u) / (u - 1) with u = 1 + z (Kahan). */
+function log1p(z: Tensor): Tensor {
+  const u = add(z, 1);
+  const lost = equal(u, 1);
+  return where(lost, z, mul(z, div(log(u), where(lost, 1, sub(u, 1)))));
+}
+
+const softplusOp: OpDef = {
+  name: "softplus",
+  infer,
+  vjp: ({ g, inputs: [x] }) => [mul(g, sigmoid(x as Tensor))],
+  decompose: ([x]) => add(maximum(x as Tensor, 0), log1p(exp(neg(abs(x as Tensor))))),
+  samples: [
+    { inputs: [{ shape: [3, 4], low: -6, high: 6 }] },
+    { inputs: [{ shape: [4], values: [-90, -17.5, 0.5, 90] }], about: "far from zero" },
+  ],
+};
+
+/** log(1 + exp(x)), to float32's relative precision also where it is small. */
+export function softplus(x: Tensor): Tensor {
+  return makeNode(softplusOp, [x], {});
+}
+
+export const activationOps: readonly OpDef[] = [siluOp, geluOp, swigluOp, softplusOp];

@@ -1,0 +1,88 @@
+// Loops on ONNX Runtime beyond the op matrix: open lengths, a loop in a loop, gradients of shared matrices, long rows.
+import {
+  add,
+  type Backend,
+  exp,
+  Graph,
+  grad,
+  input,
+  largestError,
+  loopBody,
+  matmul,
+  mul,
+  neg,
+  Philox,
+  ReferenceBackend,
+  scan,
+  sum,
+  sym,
+  type Tensor,
+  tanh,
+} from "@caramba/tensor";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { open } from "./backend.ts";
+
+let backend: Backend;
+beforeAll(async () => {
+  backend = await open({ threads: 2 });
+});
+afterAll(() => backend.close());
+
+async function compare(outputs: readonly Tensor[], length: number): Promise<number> {
+  const graph = new Graph(outputs);
+  const reference = new ReferenceBackend();
+  const random = new Philox(3);
+  const values = graph.inputs.map((leaf) => {
+    const shape = leaf.shape.map((d) => (typeof d === "number" ? d : length));
+    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.uniform() - 0.5);
+    return { shape, data };
+  });
+  const run = async (on: Backend) => {
+    const executable = await on.compile(graph);
+    const results = await executable.run(values.map(({ data, shape }) => on.upload(data.slice(), shape, "float32")));
+    return Promise.all(results.map((buffer) => on.read(buffer)));
+  };
+  const [actual, expected] = [await run(backend), await run(reference)];
+  return Math.max(...actual.map((a, i) => largestError(a, expected[i] as Float32Array)));
+}
+
+function recurrent(length: number | ReturnType<typeof sym>): { leaves: Tensor[]; outputs: readonly Tensor[] } {
+  const [h, x, w] = [input("h", [2, 3]), input("x", [length, 2, 3]), input("w", [3, 3])];
+  const { carry, out } = scan({ carry: [h], xs: [x], shared: [w] }, ([now], [xt], [weight]) => {
+    const next = tanh(add(matmul(now as Tensor, weight as Tensor), xt as Tensor));
+    return { carry: [next], out: [mul(next, 2)] };
+  });
+  return { leaves: [h, x, w], outputs: [...carry, ...out] };
+}
+
+test("an open number of rows", async () => {
+  const { outputs } = recurrent(sym("T"));
+  for (const length of [1, 2, 9]) expect(await compare(outputs, length)).toBeLessThan(1e-6);
+});
+
+test("gradients over an open number of rows, of the shared matrix too", async () => {
+  const { leaves, outputs } = recurrent(sym("T"));
+  const loss = add(sum(outputs[0] as Tensor), sum(mul(outputs[1] as Tensor, outputs[1] as Tensor)));
+  for (const length of [1, 2, 9]) expect(await compare(grad(loss, leaves), length)).toBeLessThan(1e-5);
+});
+
+test("a loop inside a loop, whose inner step reads what lies outside both", async () => {
+  const [h, x, s] = [input("h", [3]), input("x", [4, 5, 3]), input("s", [3])];
+  const { carry } = scan({ carry: [h], xs: [x], shared: [s] }, ([now], [rows], [scale]) => {
+    const inner = scan({ carry: [now as Tensor], xs: [rows as Tensor], shared: [scale as Tensor] }, (c, r, k) => ({
+      carry: [add(mul(c[0] as Tensor, exp(neg(k[0] as Tensor))), r[0] as Tensor)],
+      out: [],
+    }));
+    return { carry: inner.carry, out: [] };
+  });
+  const y = carry[0] as Tensor;
+  expect(loopBody(y)).toBeDefined();
+  expect(await compare([y, ...grad(sum(mul(y, y)), [h, x, s])], 0)).toBeLessThan(1e-5);
+});
+
+test("only what is asked for is made", async () => {
+  const { leaves, outputs } = recurrent(6);
+  expect(await compare([outputs[1] as Tensor], 0)).toBeLessThan(1e-6);
+  expect(await compare([outputs[0] as Tensor], 0)).toBeLessThan(1e-6);
+  expect(await compare(grad(sum(outputs[0] as Tensor), [leaves[0] as Tensor]), 0)).toBeLessThan(1e-5);
+});

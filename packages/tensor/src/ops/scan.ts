@@ -1,0 +1,381 @@
+// A loop over the first axis with values carried from step to step (Blelloch, "Prefix sums and their applications", 1990;
+// the form is that of lax.scan in JAX and Scan in ONNX):
+//
+//   carry_0 given;  (carry_{t+1}, out_t) = step(carry_t, x_t, shared)   for t = 0 .. T-1, or T-1 .. 0 in reverse
+//
+// The step is a graph of its own over placeholders, built once; T may be open. A node yields one value, so a loop is a
+// family of nodes with equal inputs and a number each: last carries, stacked outs, and the carries before every step.
+// Engines run the members that are asked for in one go.
+//
+// Gradient: the same loop the other way round, whose step is the vector-Jacobian product of this step at the carries that
+// were kept. Only those are kept: what is inside a step is computed again, so a step over a chunk of positions keeps one
+// state per chunk. The gradient of a shared matrix W in c W is one product over all steps, not a sum of T small ones.
+import { pullback } from "../autodiff.ts";
+import { addDims, type Dim, dimEquals, mulDims, SymDim, shapeText } from "../dim.ts";
+import { ShapeError } from "../errors.ts";
+import { Graph } from "../graph.ts";
+import { interpret } from "../interpret.ts";
+import { lowerComposites } from "../passes/passes.ts";
+import { rewrite } from "../passes/rewrite.ts";
+import {
+  type Attrs,
+  input,
+  makeNode,
+  type OpDef,
+  type OpSample,
+  type RefValue,
+  scalar,
+  type Tensor,
+  type TensorType,
+  typeKey,
+} from "../tensor.ts";
+import { add, mul, tanh } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { broadcastTo, reshape } from "./shape.ts";
+
+/** What a loop reads. */
+export interface ScanInputs {
+  /** Values before the first step. */
+  readonly carry: readonly Tensor[];
+  /** [T, ...] each; a step sees one row. At least one. */
+  readonly xs: readonly Tensor[];
+  /** Seen whole by every step. */
+  readonly shared?: readonly Tensor[];
+  /** From the last row to the first; rows of the outs stay at their places. Default false. */
+  readonly reverse?: boolean;
+}
+
+/** What a step gives: the carries for the next step (of unchanged types), and this row of every out. */
+export interface ScanStep {
+  readonly carry: readonly Tensor[];
+  readonly out: readonly Tensor[];
+}
+
+/** The step of a loop as a graph. */
+export interface LoopBody {
+  readonly carry: readonly Tensor[];
+  readonly xs: readonly Tensor[];
+  readonly shared: readonly Tensor[];
+  /** Next carries, then outs, then the carries as they came in: the members of the family in order. */
+  readonly outputs: readonly Tensor[];
+  /** Outputs from this one on are rows of stacked values. */
+  readonly stackedFrom: number;
+  readonly reverse: boolean;
+}
+
+interface ScanAttrs extends Attrs {
+  /** Text that is equal for steps that compute the same. */
+  readonly body: string;
+  /** Which member of the family. */
+  readonly output: number;
+}
+
+const bodies = new WeakMap<object, LoopBody>();
+
+/** The step of a `scan` node; undefined for any other. */
+export function loopBody(t: Tensor): LoopBody | undefined {
+  return bodies.get(t.op);
+}
+
+/** Nodes of the same loop among `nodes`: equal step, equal inputs. */
+export function sameLoop(t: Tensor, nodes: readonly Tensor[]): Tensor[] {
+  return nodes.filter(
+    (other) =>
+      other.op.name === t.op.name &&
+      other.attrs["body"] === t.attrs["body"] &&
+      other.inputs.every((x, i) => x === t.inputs[i]),
+  );
+}
+
+/** Runs a step over rows; see the top of this file. Rows and shared values that no step reads are left out. */
+export function scan(
+  inputs: ScanInputs,
+  step: (carry: readonly Tensor[], x: readonly Tensor[], shared: readonly Tensor[]) => ScanStep,
+): { readonly carry: readonly Tensor[]; readonly out: readonly Tensor[] } {
+  const { carry, xs, shared = [], reverse = false } = inputs;
+  const [first] = xs;
+  if (!first || xs.some((x) => x.rank === 0))
+    throw new ShapeError("scan: there are no rows to go through", "give at least one value of rank 1 or more in xs");
+  const leaves = {
+    carry: carry.map((c, i) => input(`carry${i}`, c.shape, c.dtype)),
+    xs: xs.map((x, i) => input(`x${i}`, x.shape.slice(1), x.dtype)),
+    shared: shared.map((s, i) => input(`shared${i}`, s.shape, s.dtype)),
+  };
+  const made = step(leaves.carry, leaves.xs, leaves.shared);
+  leaves.carry.forEach((c, i) => {
+    const next = made.carry[i];
+    if (made.carry.length !== carry.length || !next || typeKey(next) !== typeKey(c))
+      throw new ShapeError(`scan: a step makes ${next ?? "nothing"} of the carry ${c}`, "keep its shape and dtype");
+  });
+  const used = new Set(new Graph([...made.carry, ...made.out]).inputs);
+  const keepX = xs.map((_, i) => used.has(leaves.xs[i] as Tensor));
+  if (!keepX.includes(true)) keepX[0] = true;
+  const keepShared = shared.map((_, i) => used.has(leaves.shared[i] as Tensor));
+  const body: LoopBody = {
+    carry: leaves.carry,
+    xs: leaves.xs.filter((_, i) => keepX[i]),
+    shared: leaves.shared.filter((_, i) => keepShared[i]),
+    outputs: [...made.carry, ...made.out, ...leaves.carry],
+    stackedFrom: carry.length,
+    reverse,
+  };
+  const family = new Family(body);
+  const given = [...carry, ...xs.filter((_, i) => keepX[i]), ...shared.filter((_, i) => keepShared[i])];
+  return {
+    carry: carry.map((_, i) => family.member(given, i)),
+    out: made.out.map((_, i) => family.member(given, carry.length + i)),
+  };
+}
+
+const lower = lowerComposites(new Set());
+
+/** The op of one step. */
+class Family {
+  readonly body: LoopBody;
+  readonly key: string;
+  readonly op: OpDef<ScanAttrs>;
+
+  constructor(body: LoopBody, samples: readonly OpSample<ScanAttrs>[] = []) {
+    this.body = body;
+    const placeholders = [...body.carry, ...body.xs, ...body.shared];
+    const graph = new Graph(body.outputs);
+    for (const leaf of graph.inputs)
+      if (!placeholders.includes(leaf))
+        throw new ShapeError(`scan: a step reads ${leaf}, which it was not given`, "pass it in `shared`");
+    const order = graph.inputs.map((leaf) => placeholders.indexOf(leaf));
+    const counts = [body.carry.length, body.xs.length, body.shared.length, body.reverse ? 1 : 0];
+    this.key = `${graph.hash}:${counts.join()}:${order.join()}`;
+    this.op = {
+      name: "scan",
+      infer: (inputs, attrs) => inferMember(body, inputs, attrs.output),
+      vjp: ({ g, inputs, attrs }) => this.#vjp(g, inputs, attrs.output),
+      evaluate: (inputs, attrs) => evaluateLoop(this.#lowered(), body, inputs)[attrs.output] as Float64Array,
+      flops: (inputs) => mulDims(stepFlops(graph), inputs[body.carry.length]?.shape[0] as Dim),
+      samples,
+    };
+    bodies.set(this.op, body);
+  }
+
+  member(inputs: readonly Tensor[], output: number): Tensor {
+    return makeNode(this.op, inputs, { body: this.key, output });
+  }
+
+  #graph: Graph | undefined;
+  #lowered(): Graph {
+    this.#graph ??= lower(new Graph(this.body.outputs));
+    return this.#graph;
+  }
+
+  #vjp(g: Tensor, inputs: readonly Tensor[], output: number): (Tensor | null)[] {
+    const { body } = this;
+    const [nc, nx] = [body.carry.length, body.xs.length];
+    const carry = inputs.slice(0, nc);
+    const xs = inputs.slice(nc, nc + nx);
+    const shared = inputs.slice(nc + nx);
+    const history = carry.map((_, i) => this.member(inputs, body.outputs.length - nc + i));
+    const rows = [...xs, ...history, ...(output < nc ? [] : [g])];
+    /** By shared value: whether its gradient is a sum of products over steps, or adds up as it goes. */
+    const products: ({ p: Tensor | number; q: Tensor | number; alpha: number } | number | null)[] = [];
+    const places: (number | null)[] = [];
+    const zeros = (x: Tensor): Tensor => broadcastTo(scalar(0), x.shape);
+    const start = carry.map((c, i) => (i === output ? g : zeros(c)));
+    // The step is looked at once before it becomes a loop, to know which sums it carries.
+    const plan = (dc: readonly Tensor[], row: readonly Tensor[], whole: readonly Tensor[]) => {
+      const now = new Map<Tensor, Tensor>();
+      body.carry.forEach((leaf, i) => {
+        now.set(leaf, row[nx + i] as Tensor);
+      });
+      body.xs.forEach((leaf, i) => {
+        now.set(leaf, row[i] as Tensor);
+      });
+      body.shared.forEach((leaf, i) => {
+        now.set(leaf, whole[i] as Tensor);
+      });
+      const outs = rewrite(body.outputs, (node) => now.get(node)).outputs;
+      const last = output < nc ? [] : [outs[output] as Tensor];
+      return pullback(
+        [...outs.slice(0, nc), ...last],
+        [...dc, ...(output < nc ? [] : [row[rows.length - 1] as Tensor])],
+        [...row.slice(nx, nx + nc), ...row.slice(0, nx), ...whole],
+      );
+    };
+    const probe = plan(
+      carry.map((c, i) => input(`dc${i}`, c.shape, c.dtype)),
+      rows.map((r, i) => input(`row${i}`, r.shape.slice(1), r.dtype)),
+      shared.map((s, i) => input(`shared${i}`, s.shape, s.dtype)),
+    );
+    const sums = shared.filter((_, i) => {
+      const d = probe[nc + nx + i];
+      return d !== undefined && !isRowProduct(d);
+    });
+    const back = scan(
+      { carry: [...start, ...sums.map(zeros)], xs: rows, shared, reverse: !body.reverse },
+      (now, row, whole) => {
+        const dc = now.slice(0, nc);
+        const parts = plan(dc, row, whole);
+        const out: Tensor[] = [];
+        const place = (node: Tensor): number => {
+          out.push(node);
+          return out.length - 1;
+        };
+        for (let i = 0; i < nx; i++) {
+          const d = parts[nc + i];
+          places[i] = d ? place(d) : null;
+        }
+        const added: Tensor[] = [];
+        shared.forEach((_, i) => {
+          const d = parts[nc + nx + i];
+          if (!d) products[i] = null;
+          else if (isRowProduct(d)) {
+            const [p, q] = d.inputs.map((side) => {
+              const at = row.indexOf(side);
+              return at >= 0 ? (rows[at] as Tensor) : place(side);
+            }) as [Tensor | number, Tensor | number];
+            products[i] = { p, q, alpha: d.attrs["alpha"] as number };
+          } else {
+            products[i] = nc + added.length;
+            added.push(add(now[nc + added.length] as Tensor, d));
+          }
+        });
+        const next = dc.map((c, i) => parts[i] ?? zeros(c));
+        return { carry: [...next, ...added], out };
+      },
+    );
+    const stacked = (side: Tensor | number): Tensor => (typeof side === "number" ? (back.out[side] as Tensor) : side);
+    const flat = (x: Tensor): Tensor => reshape(x, [mulDims(x.shape[0] as Dim, x.shape[1] as Dim), x.shape[2] as Dim]);
+    const forShared = products.map((how) => {
+      if (how === null) return null;
+      if (typeof how === "number") return back.carry[how] as Tensor;
+      return matmul(flat(stacked(how.p)), flat(stacked(how.q)), { transA: true, alpha: how.alpha });
+    });
+    return [...back.carry.slice(0, nc), ...places.map((at) => (at === null ? null : stacked(at))), ...forShared];
+  }
+}
+
+/** A gradient p^T q of matrices: its sum over steps is one product over all rows of all steps. */
+function isRowProduct(d: Tensor): boolean {
+  return d.op.name === "matmul" && d.rank === 2 && d.attrs["transA"] === true && d.attrs["transB"] === false;
+}
+
+function stepFlops(graph: Graph): Dim {
+  return graph.nodes.reduce<Dim>((sum, { op, inputs, attrs, shape, dtype }) => {
+    return op.flops ? addDims(sum, op.flops(inputs, attrs, { shape, dtype })) : sum;
+  }, 0);
+}
+
+/** Type of a member; the step's free sizes stand for what the inputs have in their places. */
+function inferMember(body: LoopBody, inputs: readonly TensorType[], output: number): TensorType {
+  const length = inputs[body.carry.length]?.shape[0] as Dim;
+  const sizes = new Map<string, Dim>();
+  [...body.carry, ...body.xs, ...body.shared].forEach((leaf, i) => {
+    const { shape, dtype } = inputs[i] as TensorType;
+    const row = body.xs.includes(leaf);
+    const own = row ? shape.slice(1) : shape;
+    const fits = own.length === leaf.rank && own.every((d, axis) => matchDim(leaf.shape[axis] as Dim, d, sizes));
+    if (!fits || dtype !== leaf.dtype)
+      throw new ShapeError(`the step reads ${leaf}, given ${shapeText(shape)}:${dtype}${row ? " in rows" : ""}`);
+    if (row && !dimEquals(shape[0] as Dim, length))
+      throw new ShapeError(`values of ${shape[0]} and of ${length} rows`, "give all the same number of rows");
+  });
+  const { shape, dtype } = body.outputs[output] as Tensor;
+  const own = shape.map((d) => filled(d, sizes));
+  return { shape: output < body.stackedFrom ? own : [length, ...own], dtype };
+}
+
+function matchDim(leaf: Dim, given: Dim, sizes: Map<string, Dim>): boolean {
+  if (dimEquals(leaf, given)) return true;
+  if (!(leaf instanceof SymDim)) return false;
+  const { symbol } = leaf;
+  if (symbol === undefined) return dimEquals(filled(leaf, sizes), given);
+  const known = sizes.get(symbol);
+  if (known === undefined) sizes.set(symbol, given);
+  return known === undefined || dimEquals(known, given);
+}
+
+function filled(d: Dim, sizes: ReadonlyMap<string, Dim>): Dim {
+  if (!(d instanceof SymDim) || sizes.size === 0) return d;
+  let total: Dim = 0;
+  for (const [product, factor] of d.terms) {
+    let term: Dim = factor;
+    for (const name of product.split("*").filter(Boolean))
+      term = mulDims(term, sizes.get(name) ?? new SymDim(new Map([[name, 1]])));
+    total = addDims(total, term);
+  }
+  return total;
+}
+
+/** Members are asked for one by one, from the same values: the last run is remembered with what it read. */
+let latest: { graph: Graph; inputs: readonly RefValue[]; values: Float64Array[] } | undefined;
+
+function evaluateLoop(graph: Graph, body: LoopBody, inputs: readonly RefValue[]): Float64Array[] {
+  if (latest?.graph === graph && latest.inputs.every((x, i) => x === inputs[i])) return latest.values;
+  const [nc, nx] = [body.carry.length, body.xs.length];
+  const placeholders = [...body.carry, ...body.xs, ...body.shared];
+  const order = graph.inputs.map((leaf) => placeholders.indexOf(leaf));
+  const rows = inputs.slice(nc, nc + nx);
+  const length = rows[0]?.shape[0] as number;
+  const state = inputs.slice(0, nc);
+  const stacks: Float64Array[][] = graph.outputs.slice(nc).map(() => []);
+  for (let step = 0; step < length; step++) {
+    const t = body.reverse ? length - 1 - step : step;
+    const now = [...state, ...rows.map((x) => rowOf(x, t)), ...inputs.slice(nc + nx)];
+    const values = interpret(
+      graph,
+      order.map((i) => now[i] as RefValue),
+    );
+    graph.outputs.forEach((node, i) => {
+      const value = values.get(node) as RefValue;
+      if (i < nc) state[i] = value;
+      else (stacks[i - nc] as Float64Array[])[t] = value.data;
+    });
+  }
+  const values = [...state.map((value) => value.data), ...stacks.map(joined)];
+  latest = { graph, inputs, values };
+  return values;
+}
+
+function rowOf({ shape, dtype, data }: RefValue, t: number): RefValue {
+  const width = shape.slice(1).reduce((a, b) => a * b, 1);
+  return { shape: shape.slice(1), dtype, data: data.subarray(t * width, (t + 1) * width) };
+}
+
+function joined(rows: readonly Float64Array[]): Float64Array {
+  const width = rows[0]?.length ?? 0;
+  const out = new Float64Array(rows.length * width);
+  rows.forEach((row, t) => {
+    out.set(row, t * width);
+  });
+  return out;
+}
+
+/** Loops for the test matrix: h a + b forwards, and tanh(h W + x) backwards, each by what it carries and what it stacks. */
+function sampleFamily(body: LoopBody, inputs: OpSample["inputs"], abouts: readonly string[]): OpDef {
+  const samples: OpSample<ScanAttrs>[] = [];
+  const { op, key } = new Family(body, samples);
+  abouts.forEach((about, output) => {
+    samples.push({ inputs, attrs: { body: key, output }, about });
+  });
+  return op as unknown as OpDef;
+}
+
+function linearSample(): OpDef {
+  const [h, a, b] = ["h", "a", "b"].map((name) => input(name, [2, 3])) as [Tensor, Tensor, Tensor];
+  const next = add(mul(h, a), b);
+  return sampleFamily(
+    { carry: [h], xs: [a, b], shared: [], outputs: [next, next, h], stackedFrom: 1, reverse: false },
+    [{ shape: [2, 3] }, { shape: [4, 2, 3], low: -1, high: 1 }, { shape: [4, 2, 3] }],
+    ["last carry", "every row", "carries before each step"],
+  );
+}
+
+function matrixSample(): OpDef {
+  const [h, x, w, s] = [input("h", [2, 3]), input("x", [2, 3]), input("w", [3, 3]), input("s", [3])] as const;
+  const next = tanh(add(matmul(h, w), mul(x, s)));
+  return sampleFamily(
+    { carry: [h], xs: [x], shared: [w, s], outputs: [next, mul(next, x), h], stackedFrom: 1, reverse: true },
+    [{ shape: [2, 3] }, { shape: [3, 2, 3] }, { shape: [3, 3] }, { shape: [3] }],
+    ["last carry, from the end", "every row, from the end"],
+  );
+}
+
+export const scanOps: readonly OpDef[] = [linearSample(), matrixSample()];
