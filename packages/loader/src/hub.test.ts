@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fixturePath } from "../test-support/fixture.ts";
 import { commit, type HubServer, listed, serveHub } from "../test-support/hub-server.ts";
-import { openHfModel } from "./hf-llama.ts";
+import { openHfModel } from "./hf-model.ts";
 import { fetchModel } from "./hub.ts";
 import { type HubId, parseHubId } from "./hub-id.ts";
 import type { HubEvent, HubOptions } from "./hub-settings.ts";

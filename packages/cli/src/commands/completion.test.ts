@@ -17,6 +17,8 @@ it("offers commands, options of the command, and presets", async () => {
   expect(await offered("caramba", "co")).toEqual(["compile", "completion"]);
   expect(await offered("caramba", "compile", "--pr")).toEqual(["--print-plan"]);
   expect(await offered("caramba", "generate", "--pr")).toEqual(["--prompt"]);
+  expect(await offered("caramba", "exp")).toEqual(["export"]);
+  expect(await offered("caramba", "export", "--with")).toEqual(["--with-cache"]);
   expect(await offered("caramba", "run", "tiny_g")).toEqual(["tiny_gqa"]);
   expect(await offered("caramba", "prepare", "tiny_g")).toEqual([]);
 });
