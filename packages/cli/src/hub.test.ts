@@ -81,6 +81,14 @@ it("generate takes hf:// and a plain id, and needs no network the second time", 
   expect(open.asked).toEqual([]);
 });
 
+it("export writes a model of the Hub as a folder, which generates the same", async () => {
+  const output = join(cache, "exported");
+  expect(await runCli("export", "org/tiny", "--format", "hf", "--output", output)).toMatchObject({ code: 0 });
+  expect((await readdir(output)).sort()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
+  const { code, out } = await runCli(...generate("hf://org/tiny"));
+  expect(await runCli(...generate(output))).toMatchObject({ code, out });
+});
+
 it("a model of another kind is refused before its weights are asked for", async () => {
   const folder = await mkdtemp(join(root, "bert-"));
   await writeFile(join(folder, "config.json"), JSON.stringify({ model_type: "bert", hidden_size: 32 }));
