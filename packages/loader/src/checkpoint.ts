@@ -3,6 +3,7 @@
 // exactly where training stopped is JSON in the file's metadata.
 import { CarambaError } from "@caramba/tensor";
 import type { CreateFile } from "./durable-file.ts";
+import { openFile, type RandomAccess } from "./random-access.ts";
 import { SafetensorsFile, type TensorData, type TensorSource } from "./safetensors-file.ts";
 import { quote } from "./safetensors-header.ts";
 import { type DeferredTensor, writeSafetensors } from "./safetensors-write.ts";
@@ -103,7 +104,16 @@ export interface OpenCheckpoint {
  * @throws CarambaError `bad-checkpoint` for other files and other versions; as `SafetensorsFile.open`.
  */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
-  const source = await SafetensorsFile.open(path).catch(withCheckpointRemedy);
+  return checkpointFrom(await openFile(path));
+}
+
+/** The same over any bytes, which are closed if this rejects. */
+export async function checkpointFrom(bytes: RandomAccess): Promise<OpenCheckpoint> {
+  const path = bytes.name;
+  const source = await SafetensorsFile.from(bytes).catch(async (error: unknown) => {
+    await bytes.close();
+    return withCheckpointRemedy(error);
+  });
   try {
     const { metadata, names } = source;
     if (metadata.get("format") !== format) {
@@ -143,8 +153,15 @@ export interface LoadCheckpointOptions {
  * another shape.
  */
 export async function loadCheckpoint(path: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(path);
-  const { source, state, hasOptimizer } = checkpoint;
+  return readCheckpoint(await openCheckpoint(path), options);
+}
+
+/** Reads an open checkpoint whole, and closes it. @throws CarambaError as `loadCheckpoint`. */
+export async function readCheckpoint(
+  checkpoint: OpenCheckpoint,
+  options: LoadCheckpointOptions = {},
+): Promise<Checkpoint> {
+  const { path, source, state, hasOptimizer } = checkpoint;
   try {
     if (options.optimizer === true && !hasOptimizer) {
       throw badCheckpoint(

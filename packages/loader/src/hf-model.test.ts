@@ -165,10 +165,29 @@ describe("weights that do not fit", () => {
     await llama.close();
   });
 
+  it("weights that are not finite are refused by name and number, unless they are asked for", async () => {
+    const norm = Float32Array.of(1, Number.NaN, 1, 1, Number.NaN, 1, Number.NEGATIVE_INFINITY, 1);
+    const folder = await changed((tensors) => {
+      tensors["model.norm.weight"] = { dtype: "F32", shape: [8], data: norm };
+    });
+    const path = hfTensors((await openHfModel(folder)).config).find(
+      (pair) => pair.theirs === "model.norm.weight",
+    )?.ours;
+    const llama = await openHfModel(folder);
+    await expect(llama.read(path ?? "")).rejects.toMatchObject({
+      code: "non-finite-weights",
+      message: expect.stringMatching(/model\.safetensors: .*model\.norm\.weight \(2 NaN, 1 infinite, of 8\)/),
+    });
+    await llama.close();
+    const allowed = await openHfModel(folder, { allowNonFinite: true });
+    expect(await allowed.read(path ?? "")).toEqual(norm);
+    await allowed.close();
+  });
+
   it("a folder without weights or config says which file is missing", async () => {
     const folder = await changed(() => {});
     await rm(join(folder, "model.safetensors"));
-    await expect(openHfModel(folder)).rejects.toThrow(/neither model\.safetensors nor/);
+    await expect(openHfModel(folder)).rejects.toThrow(/none of model\.safetensors, .*pytorch_model\.bin.* is there/);
     await rm(join(folder, "config.json"));
     await expect(openHfModel(folder)).rejects.toThrow(/config\.json: no such file/);
     expect(await readdir(folder)).toEqual(["expected.json"]);

@@ -1,16 +1,19 @@
-// A Hugging Face folder with a model of the Llama family (config.json and safetensors, single or sharded) as a Caramba
-// model, tensor by tensor.
-import { access } from "node:fs/promises";
+// A Hugging Face folder with a model of the Llama family (config.json and weights, safetensors or PyTorch's, single or
+// sharded) as a Caramba model, tensor by tensor.
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
 import { CarambaError } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
+import { demandFinite, type FiniteOptions } from "./finite.ts";
 import { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 import { hfTensors, type TensorPair } from "./hf-names.ts";
+import { weightNames } from "./hub-select.ts";
+import type { PyTorchOptions } from "./pytorch-file.ts";
 import { readTextFile } from "./random-access.ts";
 import { missingTensor, type TensorSource } from "./safetensors-file.ts";
-import { openSafetensors } from "./safetensors-index.ts";
 import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
+import { openWeights } from "./weights.ts";
 
 const maxConfigBytes = 16 << 20;
 
@@ -22,7 +25,10 @@ export interface HfModel {
   readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Keys of config.json and tensors that were not used because they do not change what the model computes. */
   readonly ignored: { readonly keys: readonly string[]; readonly tensors: readonly string[] };
-  /** Values of one parameter in Caramba's layout, as float32. @throws CarambaError as `TensorSource.readFloat32`. */
+  /**
+   * Values of one parameter in Caramba's layout, as float32.
+   * @throws CarambaError as `TensorSource.readFloat32`; `non-finite-weights` unless those are allowed.
+   */
   read(path: string): Promise<Float32Array>;
   close(): Promise<void>;
 }
@@ -37,13 +43,14 @@ export async function readHfConfig(folder: string): Promise<ImportedConfig> {
 }
 
 /**
- * Opens a folder with config.json and model.safetensors or model.safetensors.index.json.
+ * Opens a folder with config.json and model.safetensors or model.safetensors.index.json; where there is neither, with
+ * pytorch_model.bin or pytorch_model.bin.index.json.
  * @throws CarambaError `missing-file`, `bad-config`, `unsupported-model`; `checkpoint-mismatch` with the names of tensors
- * that are missing, unexpected or of another shape; as `openSafetensors`.
+ * that are missing, unexpected or of another shape; as `openWeights`.
  */
-export async function openHfModel(folder: string): Promise<HfModel> {
+export async function openHfModel(folder: string, options: FiniteOptions & PyTorchOptions = {}): Promise<HfModel> {
   const { model, ignored } = await readHfConfig(folder);
-  const source = await openSafetensors(await findWeights(folder));
+  const source = await openWeights(await findWeights(folder), options);
   try {
     const { pairs, unused } = match(model, source);
     return {
@@ -54,7 +61,9 @@ export async function openHfModel(folder: string): Promise<HfModel> {
       async read(path) {
         const pair = pairs.get(path);
         if (!pair) throw missingTensor(folder, path, [...pairs.keys()]);
-        return source.readFloat32(pair.theirs, pair.transposed ? "transposed" : "stored");
+        const data = await source.readFloat32(pair.theirs, pair.transposed ? "transposed" : "stored");
+        if (!options.allowNonFinite) demandFinite(source.path, [[pair.theirs, { data, dtype: "F32" }]]);
+        return data;
       },
       close: () => source.close(),
     };
@@ -78,17 +87,18 @@ function parseConfig(text: string, path: string): Json {
 }
 
 async function findWeights(folder: string): Promise<string> {
-  for (const name of ["model.safetensors", "model.safetensors.index.json"]) {
+  for (const name of weightNames(true)) {
     const path = join(folder, name);
-    const found = await access(path).then(
+    // Also a link that leads nowhere: opening it says so.
+    const found = await lstat(path).then(
       () => true,
       () => false,
     );
     if (found) return path;
   }
-  throw new CarambaError(`${folder}: neither model.safetensors nor model.safetensors.index.json is there`, {
+  throw new CarambaError(`${folder}: none of ${weightNames(true).join(", ")} is there`, {
     code: "missing-file",
-    remedy: "Download the safetensors files of the model; PyTorch .bin files are not read.",
+    remedy: "Download the weights of the model too, under these names.",
   });
 }
 

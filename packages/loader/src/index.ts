@@ -1,4 +1,4 @@
-// @caramba/loader: safetensors files, Caramba checkpoints and Hugging Face Llama folders, as plain data.
+// @caramba/loader: safetensors files, Caramba checkpoints and Hugging Face folders, as plain data.
 export {
   type Checkpoint,
   type CheckpointState,
@@ -21,6 +21,7 @@ export {
   saveCheckpoint,
 } from "./checkpoint-folder.ts";
 export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
+export type { FiniteOptions } from "./finite.ts";
 export { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 export { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
 export { type HfModel, openHfModel, readHfConfig } from "./hf-model.ts";
@@ -29,6 +30,7 @@ export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
 export { fetchModel, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
 export type { HubEvent, HubOptions } from "./hub-settings.ts";
+export { PyTorchFile, type PyTorchOptions } from "./pytorch-file.ts";
 export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 export {
   f32ToBf16,
@@ -44,3 +46,4 @@ export { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
 export { type DeferredTensor, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors-write.ts";
 export type { Json } from "./strict-json.ts";
 export { restore, tensorsOf } from "./variables.ts";
+export { openWeights } from "./weights.ts";

@@ -60,7 +60,9 @@ export async function openFile(path: string): Promise<RandomAccess> {
       while (done < target.length) {
         // One system call moves at most 2 GiB.
         const length = Math.min(target.length - done, 1 << 30);
-        const { bytesRead } = await handle.read(target, done, length, offset + done);
+        const { bytesRead } = await handle.read(target, done, length, offset + done).catch((cause: unknown) => {
+          throw openError(path, cause, "read");
+        });
         if (bytesRead === 0) throw endedEarly(path, offset + target.length);
         done += bytesRead;
       }
@@ -108,7 +110,7 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-function openError(path: string, cause: unknown): CarambaError {
+function openError(path: string, cause: unknown, doing = "opened"): CarambaError {
   switch (systemCode(cause)) {
     case "ENOENT":
     case "ENOTDIR":
@@ -133,12 +135,21 @@ function openError(path: string, cause: unknown): CarambaError {
         remedy: "Raise the limit (ulimit -n), or close other readers first.",
         cause,
       });
-    default:
-      return new CarambaError(`${path}: cannot be opened (${cause instanceof Error ? cause.message : String(cause)})`, {
+    case "ELOOP":
+      return new CarambaError(`${path}: symbolic links that lead in a circle`, {
         code: "unreadable-file",
-        remedy: "Check the path and the disk.",
+        remedy: "Remove the links, and put the file in their place.",
         cause,
       });
+    default:
+      return new CarambaError(
+        `${path}: cannot be ${doing} (${cause instanceof Error ? cause.message : String(cause)})`,
+        {
+          code: "unreadable-file",
+          remedy: "Check the path and the disk.",
+          cause,
+        },
+      );
   }
 }
 

@@ -1,4 +1,5 @@
-// A model whose tensors are spread over several safetensors files, listed by `model.safetensors.index.json`:
+// A model whose tensors are spread over several files, listed by `model.safetensors.index.json` (PyTorch's, by
+// `pytorch_model.bin.index.json`):
 // {"metadata": {...}, "weight_map": {tensor name: file name}}. The index comes from strangers, so the files that it names
 // must lie in its own folder, also after symbolic links are followed.
 import { realpath } from "node:fs/promises";
@@ -25,27 +26,38 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
   return path.endsWith(".json") ? ShardedSafetensors.open(path) : SafetensorsFile.open(path);
 }
 
+/** Opens one shard. */
+export type OpenShard = (path: string) => Promise<TensorSource>;
+
 /** The shards of one model as one source; reads go to the shard that holds the tensor. */
 export class ShardedSafetensors implements TensorSource {
   readonly path: string;
   /** That of the first shard that has any. */
   readonly metadata: ReadonlyMap<string, string>;
   readonly names: readonly string[];
-  readonly #owner: ReadonlyMap<string, SafetensorsFile>;
+  readonly #owner: ReadonlyMap<string, TensorSource>;
 
-  private constructor(path: string, owner: ReadonlyMap<string, SafetensorsFile>) {
+  private constructor(path: string, owner: ReadonlyMap<string, TensorSource>) {
     this.path = path;
     this.names = [...owner.keys()];
     this.metadata = [...new Set(owner.values())].find((file) => file.metadata.size > 0)?.metadata ?? new Map();
     this.#owner = owner;
   }
 
-  static async open(path: string): Promise<ShardedSafetensors> {
-    const weightMap = parseIndex(await readTextFile(path, maxHeaderBytes), path);
-    const shards = new Map<string, SafetensorsFile>();
+  /** @param openShard Default: as safetensors files. */
+  static async open(path: string, openShard: OpenShard = SafetensorsFile.open): Promise<ShardedSafetensors> {
+    const index = await readTextFile(path, maxHeaderBytes);
+    return ShardedSafetensors.from(index, path, async (shard) => openShard(await resolveShard(path, shard)));
+  }
+
+  /** The same with the text of an index; `path` names it, shards are opened by the names it gives them. */
+  static async from(index: string, path: string, openShard: OpenShard): Promise<ShardedSafetensors> {
+    const weightMap = parseIndex(index, path);
+    const shards = new Map<string, TensorSource>();
     try {
       for (const shard of [...new Set(weightMap.values())].sort()) {
-        shards.set(shard, await SafetensorsFile.open(await resolveShard(path, shard)));
+        demandPlainName(path, shard);
+        shards.set(shard, await openShard(shard));
       }
       return new ShardedSafetensors(path, assignOwners(path, weightMap, shards));
     } catch (error) {
@@ -74,7 +86,7 @@ export class ShardedSafetensors implements TensorSource {
     await Promise.all([...new Set(this.#owner.values())].map((file) => file.close()));
   }
 
-  #file(name: string): SafetensorsFile {
+  #file(name: string): TensorSource {
     const file = this.#owner.get(name);
     if (!file) throw missingTensor(this.path, name, this.names);
     return file;
@@ -122,7 +134,6 @@ function parseIndex(text: string, path: string): Map<string, string> {
 }
 
 async function resolveShard(index: string, shard: string): Promise<string> {
-  demandPlainName(index, shard);
   const path = join(dirname(index), shard);
   let real: string;
   let folder: string;
@@ -160,13 +171,13 @@ function isInside(path: string, folder: string): boolean {
 function assignOwners(
   path: string,
   weightMap: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, SafetensorsFile>,
-): Map<string, SafetensorsFile> {
+  shards: ReadonlyMap<string, TensorSource>,
+): Map<string, TensorSource> {
   for (const [name, shard] of weightMap) {
     if (!shards.get(shard)?.has(name))
       throw badIndex(path, `says that ${quote(shard)} holds ${quote(name)}; it does not`);
   }
-  const owner = new Map<string, SafetensorsFile>();
+  const owner = new Map<string, TensorSource>();
   for (const [shard, file] of shards) {
     for (const name of file.names) {
       if (weightMap.get(name) !== shard) throw badIndex(path, `does not list tensor ${quote(name)} of ${quote(shard)}`);

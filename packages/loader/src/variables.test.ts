@@ -32,7 +32,8 @@ it("saves variables of every dtype and restores them bit for bit", async () => {
   const { state } = checkpointOfStep(1);
   const path = await saveCheckpoint(folder, { state, model: tensorsOf(before) });
   const after = variables();
-  restore(after, (await loadCheckpoint(path)).model, path);
+  const { model } = await loadCheckpoint(path);
+  restore(after, model, path, { allowNonFinite: true });
   for (const [name, variable] of after) {
     const found = await variable.read();
     const bytes = (data: HostArray): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
@@ -52,4 +53,31 @@ it("names what does not fit, and changes nothing then", async () => {
     "file does not fit the model: missing (1): c; unexpected (1): d; of another kind (1): b (F16 [2] instead of F32 [2])",
   );
   expect(await some.get("a")?.read()).toEqual(new Float32Array(2));
+});
+
+it("refuses values that are not finite, naming their tensors and counting them", async () => {
+  const some = new Map([
+    ["a", new Variable("a", [4])],
+    ["b", new Variable("b", [2], { dtype: "float16" })],
+    ["c", new Variable("c", [1], { dtype: "int32" })],
+  ]);
+  const { NaN: nan, POSITIVE_INFINITY: infinity } = Number;
+  const broken = {
+    a: { dtype: "F32", shape: [4], data: Float32Array.of(1, nan, infinity, -infinity) },
+    // The largest finite one, and a NaN with one bit of its fraction.
+    b: { dtype: "F16", shape: [2], data: Uint16Array.of(0x7bff, 0xfc01) },
+    // All bits of an exponent, but in an integer.
+    c: { dtype: "I32", shape: [1], data: Int32Array.of(0x7fc00000) },
+  } as const;
+  expect(() => restore(some, broken, "file")).toThrow(
+    expect.objectContaining({
+      code: "non-finite-weights",
+      message:
+        "file: tensors with values that are not finite (2): a (1 NaN, 2 infinite, of 4), b (1 NaN, 0 infinite, of 2)",
+    }),
+  );
+  expect(await some.get("a")?.read()).toEqual(new Float32Array(4));
+  const largest = { ...broken.a, data: new Float32Array(4).fill(-3.4028234663852886e38) };
+  restore(some, { ...broken, a: largest, b: { ...broken.b, data: Uint16Array.of(0, 0x7bff) } }, "file");
+  expect(await some.get("a")?.read()).toEqual(largest.data);
 });

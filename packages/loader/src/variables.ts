@@ -1,6 +1,7 @@
 // Between the variables of a model (or of an optimizer) and the tensors of a checkpoint.
 import { CarambaError, type DType, type HostArray, type Variable } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
+import { demandFinite, type FiniteOptions } from "./finite.ts";
 import type { SafetensorsDType } from "./safetensors-dtype.ts";
 import type { TensorData } from "./safetensors-file.ts";
 import type { DeferredTensor } from "./safetensors-write.ts";
@@ -27,12 +28,14 @@ export function tensorsOf(variables: ReadonlyMap<string, Variable>): Record<stri
 /**
  * Gives variables the values that were saved. All are checked before the first is written.
  * @param place names the file in messages.
- * @throws CarambaError `checkpoint-mismatch` with the names that are missing, unexpected or of another kind.
+ * @throws CarambaError `checkpoint-mismatch` with the names that are missing, unexpected or of another kind;
+ * `non-finite-weights` unless those are allowed.
  */
 export function restore(
   variables: ReadonlyMap<string, Variable>,
   tensors: Readonly<Record<string, TensorData>>,
   place = "checkpoint",
+  options: FiniteOptions = {},
 ): void {
   const describe = (dtype: SafetensorsDType, shape: readonly number[]): string => `${dtype} [${shape.join(", ")}]`;
   const has = (path: string): boolean => Object.hasOwn(tensors, path);
@@ -61,6 +64,7 @@ export function restore(
       remedy: "Use the configuration that the checkpoint was written with, or another checkpoint.",
     });
   }
+  if (!options.allowNonFinite) demandFinite(place, Object.entries(tensors));
   // The dtype was compared, so the arrays are of the right kind.
   for (const [path, variable] of variables) variable.write((tensors[path] as TensorData).data as HostArray);
 }
