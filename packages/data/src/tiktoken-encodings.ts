@@ -43,6 +43,31 @@ const o200k = unicode(
   `${S}+`,
 );
 
+/** The same patterns in the syntax of tokenizer.json: of cl100k as tiktoken 0.14 has it, of the others as published. */
+const published = new Map([
+  [GPT2, "gpt2"],
+  [
+    cl100k,
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s+(?![\\s\\S])|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+  ],
+  [
+    llama3,
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  ],
+  [
+    o200k,
+    [
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+      "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    ].join("|"),
+  ],
+]);
+const inJson = (pattern: RegExp): { published?: string } => {
+  const text = published.get(pattern);
+  return text === undefined ? {} : { published: text };
+};
+
 const END = "<|endoftext|>";
 const FILL = ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"];
 const numbered = (names: readonly string[], from: number): [string, number][] =>
@@ -113,6 +138,7 @@ export async function tiktokenEncoding(name: string): Promise<TiktokenTokenizer>
     tokens: unpack(bpe_ranks),
     special: new Map(special),
     pattern,
+    ...inJson(pattern),
     eos: END,
   });
 }
@@ -150,7 +176,8 @@ export function tiktokenFile(text: string, path: string): TiktokenTokenizer {
     const special = new Map(encoding.special);
     const taken = [...special].find(([, id]) => tokens[id] !== undefined);
     if (taken) throw damaged(path, `rank ${taken[1]} belongs to ${taken[0]}`);
-    return new TiktokenTokenizer({ name, tokens, special, pattern: encoding.pattern, eos: END });
+    const { pattern } = encoding;
+    return new TiktokenTokenizer({ name, tokens, special, pattern, ...inJson(pattern), eos: END });
   }
   if (path.endsWith(".model")) return llama3File(tokens, path);
   throw new CarambaError(`${path}: nothing says which encoding this rank file is of`, {
@@ -182,6 +209,7 @@ function llama3File(tokens: RankVocabulary["tokens"], path: string): TiktokenTok
     tokens,
     special,
     pattern: llama3,
+    ...inJson(llama3),
     bos: "<|begin_of_text|>",
     eos: "<|end_of_text|>",
   });

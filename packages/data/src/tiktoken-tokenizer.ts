@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { Heap } from "./heap.ts";
 import { AddedTokenSplitter } from "./hf/added-tokens.ts";
 import { IntBuffer } from "./int-buffer.ts";
+import { tiktokenJson } from "./tiktoken-json.ts";
 import { byteStreamDecoder, decodeBytes } from "./token-bytes.ts";
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { WordCache } from "./word-cache.ts";
@@ -20,6 +21,8 @@ export interface RankVocabulary {
   readonly eos: string;
   /** Special token before a text, where `addSpecial` asks for it. */
   readonly bos?: string;
+  /** The pattern as a tokenizer.json has it, or `gpt2` for the one of its ByteLevel; absent: none that is known. */
+  readonly published?: string;
 }
 
 const NONE: ReadonlySet<number> = new Set();
@@ -31,6 +34,7 @@ export class TiktokenTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly eosId: number | undefined;
   readonly special: ReadonlyMap<string, number>;
+  readonly vocabulary: RankVocabulary;
   readonly #ranks = new Map<string, number>();
   readonly #tokens: readonly (Uint8Array | undefined)[];
   readonly #pattern: RegExp;
@@ -39,7 +43,9 @@ export class TiktokenTokenizer implements Tokenizer {
   readonly #specialIds: ReadonlySet<number>;
   readonly #words: WordCache = new WordCache((word) => this.#merge(Buffer.from(word).toString("latin1")));
 
-  constructor({ name, tokens, special, pattern, eos, bos }: RankVocabulary) {
+  constructor(vocabulary: RankVocabulary) {
+    const { name, tokens, special, pattern, eos, bos } = vocabulary;
+    this.vocabulary = vocabulary;
     this.name = name;
     this.special = special;
     const hash = createHash("sha256").update(`${pattern.source}\n`);
@@ -62,6 +68,11 @@ export class TiktokenTokenizer implements Tokenizer {
     this.#specialIds = new Set(special.values());
     const plain = { special: true, singleWord: false, lstrip: false, rstrip: false, normalized: false };
     this.#splitter = new AddedTokenSplitter([...special].map(([content, id]) => ({ id, content, ...plain })));
+  }
+
+  /** The text of a tokenizer.json; undefined where there is none. */
+  toJson(): string | undefined {
+    return tiktokenJson(this.vocabulary);
   }
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {

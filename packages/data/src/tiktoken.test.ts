@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import r50k from "js-tiktoken/ranks/r50k_base";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer } from "./load-tokenizer.ts";
+import { TiktokenTokenizer } from "./tiktoken-tokenizer.ts";
 
 const fixtures = fileURLToPath(new URL("../../../fixtures/data/tokenizers/", import.meta.url));
 interface Expected {
@@ -43,6 +44,26 @@ describe.each(Object.keys(expected.encodings))("%s", (name) => {
       expect(ids.map((id) => decoder.push(id)).join("") + decoder.end()).toBe(text);
     }
     expect(decodings.map(({ ids }) => tokenizer.decode(ids))).toEqual(decodings.map(({ text }) => text));
+  });
+});
+
+// p50k_base and p50k_edit differ from r50k_base by a few tokens, which are not worth their seconds.
+const different = Object.keys(expected.encodings).filter((name) => !name.startsWith("p50k"));
+describe.each(different)("%s as a tokenizer.json", (name) => {
+  it("gives tiktoken's ids", async () => {
+    const tokenizer = await loadTokenizer(name.endsWith(".model") ? join(fixtures, name) : `tiktoken:${name}`);
+    if (!(tokenizer instanceof TiktokenTokenizer)) throw new Error(`${name} is none of tiktoken's`);
+    const place = join(folder, `${name}.json`);
+    writeFileSync(place, tokenizer.toJson() ?? "");
+    const read = await loadTokenizer(place);
+    expect(read.vocabSize).toBe(tokenizer.vocabSize);
+    expect([...read.special].sort()).toEqual([...tokenizer.special].sort());
+    const { cases } = expected.encodings[name] as Expected["encodings"][string];
+    for (const { text, ids } of cases) {
+      expect([text, ...read.encode(text)]).toEqual([text, ...ids]);
+      expect(read.decode(ids)).toBe(text);
+      expect([...read.encode(text, { addSpecial: true })]).toEqual([...tokenizer.encode(text, { addSpecial: true })]);
+    }
   });
 });
 

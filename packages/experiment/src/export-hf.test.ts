@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { loadTokenizer } from "@caramba/data";
 import { openHfModel, SafetensorsFile, toFloat32 } from "@caramba/loader";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, Philox, ReferenceBackend } from "@caramba/tensor";
@@ -61,11 +62,11 @@ describe.each(["plain", "options", "tied-keys"])("caramba_dba, %s", (name) => {
 });
 
 const dModel = 8;
-const tiny = (head: "LinearLayer" | "LoRALinearLayer"): Model => {
+const tiny = (head: "LinearLayer" | "LoRALinearLayer", vocabSize = 300): Model => {
   const norm = { type: "RMSNormLayer", dModel } as const;
   const model = buildModel(
     {
-      embedder: { type: "token", vocabSize: 300, dModel },
+      embedder: { type: "token", vocabSize, dModel },
       tiedEmbeddings: false,
       topology: {
         type: "StackedTopology",
@@ -74,8 +75,8 @@ const tiny = (head: "LinearLayer" | "LoRALinearLayer"): Model => {
           { type: "ResidualTopology", layers: [norm, { type: "SwiGLULayer", dModel, dFf: 8, bias: false }] },
           norm,
           head === "LinearLayer"
-            ? { type: head, dIn: dModel, dOut: 300, bias: false }
-            : { type: head, dIn: dModel, dOut: 300, bias: false, r: 2 },
+            ? { type: head, dIn: dModel, dOut: vocabSize, bias: false }
+            : { type: head, dIn: dModel, dOut: vocabSize, bias: false, r: 2 },
         ],
       },
     },
@@ -143,4 +144,19 @@ it("a tokenizer without tokenizer.json is noted, a file of ours is written with 
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toMatchObject({ eos_token_id: 256 });
   await writeFile(join(root, "file"), "");
   await expect(exportHf(model, join(root, "file"))).rejects.toThrow(/is a file/);
+});
+
+it("a tokenizer of tiktoken is written as a tokenizer.json", async () => {
+  const out = join(root, "tiktoken");
+  const { notes } = await exportHf(tiny("LinearLayer", 50257), out, { tokenizer: "tiktoken:gpt2" });
+  expect(notes).toEqual([]);
+  const [theirs, ours] = [await loadTokenizer("tiktoken:gpt2"), await loadTokenizer(out)];
+  const text = "naïve  <|endoftext|> 日本\n\tx's";
+  expect([...ours.encode(text)]).toEqual([...theirs.encode(text)]);
+  expect(ours.eosId).toBe(50256);
+  expect(JSON.parse(await readFile(join(out, "tokenizer_config.json"), "utf8"))).toEqual({
+    clean_up_tokenization_spaces: false,
+    eos_token: "<|endoftext|>",
+    tokenizer_class: "PreTrainedTokenizerFast",
+  });
 });

@@ -1,9 +1,9 @@
 // The tokenizer files of a Hugging Face folder. A folder's own files are copied as they are, chat template and all; a
-// tokenizer of Caramba's is written in the same form. Encodings of tiktoken and character vocabularies have none.
+// tokenizer of Caramba's or of tiktoken is written in the same form. Character vocabularies have none.
 import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { BpeTokenizer, ByteTokenizer, CharTokenizer, type Tokenizer } from "@caramba/data";
+import { BpeTokenizer, ByteTokenizer, CharTokenizer, TiktokenTokenizer, type Tokenizer } from "@caramba/data";
 import { type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 
@@ -41,7 +41,8 @@ export async function writeTokenizerFiles(
   folder: string,
   contextLength: number | null,
 ): Promise<WrittenTokenizer> {
-  const special = { bos: null, eos: tokenizer.eosId ?? null, pad: null };
+  const bos = tokenizer.special.get(beginName(tokenizer) ?? "") ?? null;
+  const special = { bos, eos: tokenizer.eosId ?? null, pad: null };
   const source = placeOf(spec);
   if (source !== null) {
     const files: string[] = copied.filter((name) => existsSync(join(source, name)));
@@ -66,6 +67,7 @@ function placeOf(spec: string): string | null {
 async function jsonOf(tokenizer: Tokenizer, spec: string): Promise<string | null> {
   if (tokenizer instanceof ByteTokenizer) return byteJson(tokenizer);
   if (tokenizer instanceof BpeTokenizer) return tokenizer.toJson();
+  if (tokenizer instanceof TiktokenTokenizer) return tokenizer.toJson() ?? null;
   // A tokenizer.json under another name.
   const isFile = spec.endsWith(".json") && existsSync(spec) && !(tokenizer instanceof CharTokenizer);
   return isFile ? readFile(spec, "utf8") : null;
@@ -80,9 +82,14 @@ function byteJson(tokenizer: ByteTokenizer): string {
   return new BpeTokenizer({ tokens: [...bytes, ...names], merges: [], special: tokenizer.special, eos: end }).toJson();
 }
 
+function beginName(tokenizer: Tokenizer): string | null {
+  return tokenizer instanceof TiktokenTokenizer ? (tokenizer.vocabulary.bos ?? null) : null;
+}
+
 async function writeConfig(tokenizer: Tokenizer, folder: string, contextLength: number | null): Promise<string> {
   const end = [...tokenizer.special].find(([, id]) => id === tokenizer.eosId)?.[0] ?? null;
   const config = {
+    ...(beginName(tokenizer) === null ? {} : { bos_token: beginName(tokenizer) }),
     clean_up_tokenization_spaces: false,
     eos_token: end,
     ...(contextLength === null ? {} : { model_max_length: contextLength }),
