@@ -1,9 +1,10 @@
 // Models of the Hub through the command, against a Hub on this machine.
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runExperiment } from "@caramba/experiment";
-import { writeHfModel } from "@caramba/loader";
+import { openHfModel, writeHfModel } from "@caramba/loader";
 import { buildModel } from "@caramba/model";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { bin, runCli, spawnCli, spawnText } from "../test-support/run-cli.ts";
@@ -87,6 +88,23 @@ it("export writes a model of the Hub as a folder, which generates the same", asy
   expect((await readdir(output)).sort()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
   const { code, out } = await runCli(...generate("hf://org/tiny"));
   expect(await runCli(...generate(output))).toMatchObject({ code, out });
+});
+
+it("a model that is there as PyTorch's file alone is fetched as that", async () => {
+  const parity = fileURLToPath(new URL("../../../fixtures/loader/parity/qwen3/", import.meta.url));
+  const folder = await mkdtemp(join(root, "pickled-"));
+  for (const name of ["config.json", "pytorch_model.bin"]) await copyFile(join(parity, name), join(folder, name));
+  const hub = await serveFolder("org/pickled", folder);
+  vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+  const output = join(cache, "exported");
+  const { code } = await runCli("export", "org/pickled", "--format", "hf", "--output", output);
+  await hub.close();
+  expect(code).toBe(0);
+  const [here, there] = await Promise.all([output, parity].map((place) => openHfModel(place)));
+  expect(here?.parameters).toEqual(there?.parameters);
+  for (const path of here?.parameters.keys() ?? [])
+    expect(await here?.read(path), path).toEqual(await there?.read(path));
+  await Promise.all([here?.close(), there?.close()]);
 });
 
 it("a model of another kind is refused before its weights are asked for", async () => {

@@ -4,7 +4,14 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { loadTokenizer } from "@caramba/data";
-import { carambaToHfConfig, type ExportDType, type SpecialIds, writeHfModel, writeTextDurably } from "@caramba/loader";
+import {
+  carambaToHfConfig,
+  type ExportDType,
+  hfTensors,
+  type SpecialIds,
+  writeHfModel,
+  writeTextDurably,
+} from "@caramba/loader";
 import { type Model, mergeLora } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
 import { copy, specialIdsOf, writeTokenizerFiles } from "./tokenizer-files.ts";
@@ -50,6 +57,7 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   const config = carambaToHfConfig(plain.config, weights.dtype ?? "float32");
   if (existsSync(folder) && !isFolder(folder))
     throw new CarambaError(`${folder} is a file`, { code: "export", remedy: "name a folder, which is made" });
+  demandPlaces(plain);
   const loaded = tokenizer === null ? null : await loadTokenizer(tokenizer);
   if (loaded && loaded.vocabSize > (plain.vocabSize ?? 0))
     throw new CarambaError(`the tokenizer has ${loaded.vocabSize} ids, the model ${plain.vocabSize}`, {
@@ -74,6 +82,17 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
 
 function hasLora(model: Model): boolean {
   return model.modules().some(({ module }) => module.type === "LoRALinearLayer");
+}
+
+/** Every parameter has a tensor: what a layer learned last must not be left behind. */
+function demandPlaces(model: Model): void {
+  const placed = new Set(hfTensors(model.config).map(({ ours }) => ours));
+  const homeless = [...model.variables().keys()].filter((path) => !placed.has(path));
+  if (homeless.length > 0)
+    throw new CarambaError(`the model has parameters that no tensor of the format is: ${homeless.join(", ")}`, {
+      code: "unsupported-model",
+      remedy: "keep Caramba's own checkpoint, or export it as ONNX",
+    });
 }
 
 const generationName = "generation_config.json";

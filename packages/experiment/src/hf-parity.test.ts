@@ -1,7 +1,7 @@
 // Models of the Llama family against transformers: tiny random ones of every family, with logits, each layer's attention
 // output, loss, gradients and perplexity as transformers 5.23 and PyTorch computed them (fixtures/loader/parity, written
 // by fixtures/loader/generate_parity.py).
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -147,6 +147,15 @@ describe.each(names)("%s", (name) => {
       expect(await weightsOf((await openModel(place, null)).model)).toEqual(before);
     }
   });
+});
+
+it("a folder with PyTorch's weights alone is the same model", async () => {
+  const [from, folder] = [join(parity, "qwen3"), join(root, "pickled")];
+  await mkdir(folder);
+  for (const name of ["config.json", "pytorch_model.bin"]) await copyFile(join(from, name), join(folder, name));
+  const [pickled, safe] = await Promise.all([openModel(folder, null), openModel(from, null)]);
+  expect(pickled.model.config).toEqual(safe.model.config);
+  expect(await weightsOf(pickled.model)).toEqual(await weightsOf(safe.model));
 });
 
 it("transformers loads what was exported and computes the same", async () => {

@@ -78,7 +78,10 @@ async function fromHub(id: HubId, checkpoint: string, options: OpenModelOptions)
   try {
     // A model of another kind is refused before gigabytes of it are fetched.
     const beforeWeights = async (place: string) => void (await readHfConfig(place));
-    const { folder, commit } = await fetchModel(id, { signal, onEvent: tell, beforeWeights, ...options.hub });
+    const { folder, commit } = await fetchModel(id, {
+      ...{ signal, onEvent: tell, beforeWeights, pickle: true },
+      ...options.hub,
+    });
     return { ...(await fromPath(folder)), source: `hf://${hubIdText({ ...id, revision: commit })}` };
   } catch (error) {
     if (isHubUri(checkpoint) || !(error instanceof CarambaError) || !error.code.startsWith("hub-")) throw error;

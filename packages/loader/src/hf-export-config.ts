@@ -82,15 +82,18 @@ function rotatedAttention(decoder: DecoderModel): AttentionLayerConfig {
 /** Why a family cannot express a model; null where it can. */
 function obstacle(family: HfFamily, decoder: DecoderModel): string | null {
   const { attention, mlp } = firstBlock(decoder);
-  const { mode, isCausal, nullAttn, learnedTemp, qkNorm, qkNormEps, bias, outBias, ropeDim, nHeads } = attention;
+  const { mode, isCausal, memBlock, nullAttn, learnedTemp, qkNorm, qkNormEps, bias, outBias, ropeDim, nHeads } =
+    attention;
   const windows = decoder.blocks.map((block) => block.attention.localWindow);
   const sizes = new Set(windows.filter((window) => window !== null));
   const headDim = (attention.attnDim ?? decoder.dModel) / nHeads;
   const plain = family !== dbaFamily;
   const found: [string, boolean][] = [
+    ["mem_block", attention.memBlock !== null],
     ["mode: decoupled", plain && mode === "decoupled"],
     [`mode: ${mode}`, !plain && mode !== "decoupled"],
     ["null_attn", plain && nullAttn],
+    ["mem_block", memBlock !== null],
     ["learned_temp", plain && learnedTemp],
     ["is_causal: false", plain && !isCausal],
     ["rope_dim", plain && ropeDim !== null && ropeDim !== headDim],
