@@ -22,6 +22,8 @@ import {
   type RMSNormLayerInput,
   rmsNormLayerSpec,
 } from "./layers/norm.ts";
+import { type RNNLayerConfig, type RNNLayerInput, rnnLayerSpec } from "./layers/rnn.ts";
+import { type SSMLayerConfig, type SSMLayerInput, ssmLayerSpec } from "./layers/ssm.ts";
 import { type SwiGLULayerConfig, type SwiGLULayerInput, swigluLayerSpec } from "./layers/swiglu.ts";
 import { variants } from "./schema.ts";
 
@@ -37,6 +39,8 @@ export type LayerConfig =
   | MoELayerConfig
   | Conv1dLayerConfig
   | Conv2dLayerConfig
+  | SSMLayerConfig
+  | RNNLayerConfig
   | AttentionLayerConfig;
 
 /** A layer inside a topology: `type` is what tells layers apart, so it is required here. */
@@ -52,6 +56,8 @@ export type LayerInput =
   | (MoELayerInput & { type: "MoELayer" })
   | (Conv1dLayerInput & { type: "Conv1dLayer" })
   | (Conv2dLayerInput & { type: "Conv2dLayer" })
+  | (SSMLayerInput & { type: "SSMLayer" })
+  | (RNNLayerInput & { type: "RNNLayer" })
   | (AttentionLayerInput & { type: "AttentionLayer" });
 
 /** The names a manifest may write as a layer's `type`. */
@@ -70,6 +76,8 @@ const layerSpecs: { readonly [T in LayerType]: LayerSpec<Extract<LayerConfig, { 
   MoELayer: moeLayerSpec,
   Conv1dLayer: conv1dLayerSpec,
   Conv2dLayer: conv2dLayerSpec,
+  SSMLayer: ssmLayerSpec,
+  RNNLayer: rnnLayerSpec,
   AttentionLayer: attentionLayerSpec,
 };
 

@@ -9,7 +9,8 @@
 // A head's query and key pass, in this order: projection, norm (qk_norm), gate, rotation, temperature.
 // The geometric frequencies are a (non-trainable) variable per key-value head: surgery keeps a teacher's own angles.
 //
-// attention/ has the parts: score paths and their weights, gate and temperature, the null key, blocks of queries.
+// attention/ has the parts: score paths and their weights, gate and temperature, the null key, blocks of queries, and
+// summaries of what lies beyond a window.
 import {
   type AttentionGeometry,
   type AttentionLayerConfig,
@@ -20,6 +21,7 @@ import {
 } from "@caramba/config";
 import {
   type AttentionOptions,
+  type AttentionSinks,
   addDims,
   CarambaError,
   cachedAttention,
@@ -41,6 +43,8 @@ import { chunkedAttention } from "./attention/chunks.ts";
 import { nullSink, nullVariables } from "./attention/null-key.ts";
 import { buildNorms, buildProjections, type ScorePath, scorePaths } from "./attention/paths.ts";
 import { temperatureFactor, twiceGate } from "./attention/query-weights.ts";
+import { buildSummaries, type Summaries } from "./attention/summaries.ts";
+import { summarizedAttention } from "./attention/summarized-attention.ts";
 import { zerosInit } from "./init.ts";
 import { LinearLayer } from "./linear.ts";
 import { type CachedModule, type CachePart, callChild, type ForwardContext, Module, positionsOf } from "./module.ts";
@@ -72,6 +76,8 @@ export class AttentionLayer extends Module implements CachedModule {
   readonly temperature: Variable | null;
   /** The null key's and value's variables by name; empty without null_attn. */
   readonly nullKey: ReadonlyMap<string, Variable>;
+  /** Summaries of the far past; null without mem_block. */
+  readonly summaries: Summaries | null;
   /** Inverse frequencies of the geometric path [Hkv, R/2]; null outside decoupled mode or without rotary positions. */
   readonly geoFrequencies: Variable | null;
   readonly #paths: readonly ScorePath[];
@@ -91,6 +97,7 @@ export class AttentionLayer extends Module implements CachedModule {
       : null;
     this.temperature = config.learnedTemp ? new Variable("temperature", [nHeads]) : null;
     this.nullKey = nullVariables(config);
+    this.summaries = buildSummaries(config);
     const rotated = config.mode === "decoupled" ? rotatedHeadDim(config) : 0;
     this.geoFrequencies = rotated > 0 ? geometricFrequencies(config, nKvHeads, rotated) : null;
   }
@@ -99,7 +106,7 @@ export class AttentionLayer extends Module implements CachedModule {
     const own: (readonly [string, Variable])[] = [];
     if (this.gate) own.push(["gate", this.gate]);
     if (this.temperature) own.push(["temperature", this.temperature]);
-    own.push(...this.nullKey);
+    own.push(...this.nullKey, ...(this.summaries?.weights ?? []));
     if (this.geoFrequencies) own.push(["geo_inv_freq", this.geoFrequencies]);
     return own;
   }
@@ -132,23 +139,26 @@ export class AttentionLayer extends Module implements CachedModule {
     slot?.append(toCacheRows(k), toCacheRows(v));
     const window = context.localWindow === undefined ? config.localWindow : context.localWindow;
     const sinks = nullSink(this.nullKey);
-    const options: AttentionOptions = {
-      // Decoupled queries have their scales in them.
-      scale: config.mode === "decoupled" ? 1 : 1 / Math.sqrt(geometry.headDim),
-      causal: config.isCausal,
-      ...(window === null ? {} : { window }),
-      ...(sinks ? { sinks } : {}),
-    };
     const dropped = context.training === true && config.dropoutP > 0;
     if (slot?.past && dropped)
       throw new CarambaError(`${scopePath()}: dropout in attention over a cache`, {
         code: "unsupported",
         remedy: "train without a cache, or generate without `training`",
       });
+    const common = {
+      // Decoupled queries have their scales in them.
+      scale: config.mode === "decoupled" ? 1 : 1 / Math.sqrt(geometry.headDim),
+      ...(sinks ? { sinks } : {}),
+    };
+    const dropout = dropped ? this.#dropout(q, k, sinks) : {};
     const chunk = context.qChunk === undefined ? config.qChunk : context.qChunk;
-    const y = slot?.past
-      ? cachedAttention(q, k, v, slot.past.k, slot.past.v, options)
-      : chunkedAttention(q, k, v, dropped ? this.#withDropout(q, k, options) : options, chunk);
+    const options: AttentionOptions = { ...common, causal: config.isCausal, ...(window === null ? {} : { window }) };
+    const y =
+      this.summaries && window !== null
+        ? summarizedAttention(q, k, v, slot?.past ?? null, this.summaries, { ...common, window, ...dropout }, chunk)
+        : slot?.past
+          ? cachedAttention(q, k, v, slot.past.k, slot.past.v, options)
+          : chunkedAttention(q, k, v, { ...options, ...dropout }, chunk);
     const [b, t] = x.shape as [Dim, Dim];
     const merged = reshape(transpose(y, [0, 2, 1, 3]), [b, t, geometry.vDim]);
     return this.#project("out_proj", merged, context);
@@ -207,11 +217,11 @@ export class AttentionLayer extends Module implements CachedModule {
     return norm ? callChild(name, norm, heads, context) : heads;
   }
 
-  #withDropout(q: Tensor, k: Tensor, options: AttentionOptions): UncachedAttentionOptions {
+  #dropout(q: Tensor, k: Tensor, sinks: AttentionSinks | undefined): Pick<UncachedAttentionOptions, "dropout"> {
     const [b, h, t] = q.shape as [Dim, Dim, Dim, Dim];
-    const keys = addDims(k.shape[2] as Dim, options.sinks?.k.shape[1] ?? 0);
+    const keys = addDims(k.shape[2] as Dim, sinks?.k.shape[1] ?? 0);
     const uniform = random(`dropout:${scopePath()}`, [b, h, t, keys]);
-    return { ...options, dropout: { p: this.config.dropoutP, uniform } };
+    return { dropout: { p: this.config.dropoutP, uniform } };
   }
 
   #project(name: string, x: Tensor, context: ForwardContext): Tensor {

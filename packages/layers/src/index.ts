@@ -24,5 +24,7 @@ export {
 export { MoELayer } from "./moe.ts";
 export { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 export { buildLayer } from "./registry.ts";
+export { RNNLayer } from "./rnn.ts";
 export { inverseFrequencies, RoPE, type RopeTables, ropeTables } from "./rope.ts";
+export { SSMLayer } from "./ssm.ts";
 export { SwiGLULayer } from "./swiglu.ts";

@@ -12,13 +12,13 @@ export class LinearLayer extends Module {
   readonly weight: Variable;
   readonly bias: Variable | null;
 
-  /** `init` makes the initial weight; default `linearInit`. */
-  constructor(input: LinearLayerInput, init: Initializer = linearInit) {
+  /** `init` makes the initial weight; default `linearInit`. `biasInit` makes the offset; default zeros. */
+  constructor(input: LinearLayerInput, init: Initializer = linearInit, biasInit?: Initializer) {
     super();
     this.config = linearLayerConfig(input);
     const { dIn, dOut, bias } = this.config;
     this.weight = new Variable("weight", [dIn, dOut], { init });
-    this.bias = bias ? new Variable("bias", [dOut]) : null;
+    this.bias = bias ? new Variable("bias", [dOut], biasInit ? { init: biasInit } : {}) : null;
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {

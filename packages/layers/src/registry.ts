@@ -11,6 +11,8 @@ import { LoRALinearLayer } from "./lora.ts";
 import type { Module } from "./module.ts";
 import { MoELayer } from "./moe.ts";
 import { LayerNormLayer, RMSNormLayer } from "./norm.ts";
+import { RNNLayer } from "./rnn.ts";
+import { SSMLayer } from "./ssm.ts";
 import { SwiGLULayer } from "./swiglu.ts";
 
 /** Builds the layer that a config describes. */
@@ -38,6 +40,10 @@ export function buildLayer(config: LayerConfig): Module {
       return new MoELayer(config);
     case "RMSNormLayer":
       return new RMSNormLayer(config);
+    case "RNNLayer":
+      return new RNNLayer(config);
+    case "SSMLayer":
+      return new SSMLayer(config);
     case "SwiGLULayer":
       return new SwiGLULayer(config);
     default:
