@@ -103,6 +103,20 @@ export {
   type RMSNormLayerInput,
   rmsNormLayerConfig,
 } from "./layers/norm.ts";
+export {
+  type RNNGeometry,
+  type RNNLayerConfig,
+  type RNNLayerInput,
+  rnnGeometry,
+  rnnLayerConfig,
+} from "./layers/rnn.ts";
+export {
+  type SSMGeometry,
+  type SSMLayerConfig,
+  type SSMLayerInput,
+  ssmGeometry,
+  ssmLayerConfig,
+} from "./layers/ssm.ts";
 export { type SwiGLULayerConfig, type SwiGLULayerInput, swigluLayerConfig } from "./layers/swiglu.ts";
 export type { GroupManifest, Manifest, TargetManifest } from "./manifest.ts";
 export { formatIssue, ManifestError, type ManifestIssue } from "./manifest-error.ts";
