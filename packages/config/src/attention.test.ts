@@ -68,9 +68,10 @@ describe("attention rules", () => {
       { ...base, ropeEnabled: false, ropeScaling: { ropeType: "linear", factor: 2 } },
       "ropeScaling",
     ],
-    ["summaries of the far past", { ...base, localWindow: 8, memBlock: 4 }, "memBlock"],
-    ["a way to summarise the far past", { ...base, memSummarize: "conv" }, "memSummarize"],
-    ["a threshold of summaries", { ...base, memActivationThreshold: 64 }, "memActivationThreshold"],
+    ["summaries of a past that is seen", { ...base, memBlock: 4 }, "memBlock"],
+    ["summaries where there is no past", { ...base, localWindow: 8, memBlock: 4, isCausal: false }, "memBlock"],
+    ["a way to summarise without summaries", { ...base, localWindow: 8, memSummarize: "conv" }, "memSummarize"],
+    ["a threshold without summaries", { ...base, memActivationThreshold: 64 }, "memActivationThreshold"],
     ["a gate in gqa mode", { ...base, mode: "gqa", decoupledGate: true }, "decoupledGate"],
   ])("refuse %s", (_, input, field) => {
     try {
@@ -166,6 +167,8 @@ describe("attention in plans and automatic sizes", () => {
     expect(words({ ropeDim: 8, localWindow: 32, nullAttn: true, decoupledGate: true, isCausal: false })).toBe(
       "mode=decoupled heads=4/4 sem_dim=16 geo_dim=64 rope_dim=8 local_window=32 kv_elements_per_token=144 null_attn gate not_causal",
     );
+    const memory = { localWindow: 32, memBlock: 16, memSummarize: "conv", memActivationThreshold: 99 } as const;
+    expect(words(memory)).toMatch(/local_window=32 mem_block=16 mem_summarize=conv mem_activation_threshold=99 kv_/);
     const ropeScaling = { ropeType: "linear", factor: 2 } as const;
     expect(words({ ropeScaling, decoupledGate: true, decoupledGateDynamic: true, qkNorm: true })).toMatch(
       /=144 rope=linear dynamic_gate qk_norm$/,

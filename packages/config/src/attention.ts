@@ -61,8 +61,11 @@ export interface AttentionLayerConfig {
   learnedTemp: boolean;
   qChunk: number | null;
   localWindow: number | null;
+  /** Positions per summary of what lies beyond localWindow; null: it is not seen. */
   memBlock: number | null;
+  /** Mean of keys and values, then a learned matrix (linear), or after a learned kernel of 3 positions (conv). */
   memSummarize: "mean" | "linear" | "conv";
+  /** Keys, its own included, from which a query sees summaries; null: always. */
   memActivationThreshold: number | null;
   dbaTrainBackend: "auto" | "triton" | "sdpa";
   debugFusedDecode: boolean;
@@ -129,9 +132,18 @@ const shape = {
     .default(null)
     .describe("Score queries in blocks of this many rows, for less memory; same result"),
   local_window: positiveInt.nullable().default(null).describe("Sliding window: see only the last this many tokens"),
-  mem_block: positiveInt.nullable().default(null).describe("Tokens pooled into one summary token of the far past"),
-  mem_summarize: z.enum(["mean", "linear", "conv"]).default("mean").describe("How far-past tokens are pooled"),
-  mem_activation_threshold: positiveInt.nullable().default(null).describe("Key count from which summaries are used"),
+  mem_block: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Positions beyond local_window that are seen as one; default: none of them is seen"),
+  mem_summarize: z
+    .enum(["mean", "linear", "conv"])
+    .default("mean")
+    .describe("mean of keys and values; linear: times a learned matrix; conv: after a learned kernel of 3 positions"),
+  mem_activation_threshold: positiveInt
+    .nullable()
+    .default(null)
+    .describe("Keys from which a query sees summaries; default always"),
   dba_train_backend: z
     .enum(["auto", "triton", "sdpa"])
     .default("auto")
@@ -304,11 +316,17 @@ function rotationRules(config: AttentionLayerConfig, add: AddIssue): void {
   else if (ropeDim > width) add("rope_dim", `expected at most ${what} = ${width}, found ${ropeDim}`);
 }
 
-/** Summaries of the far past are not built: what asks for them is refused, not ignored. */
+/** Summaries are of what lies behind a window. */
 function memoryRules(config: AttentionLayerConfig, add: AddIssue): void {
-  const { memBlock, memSummarize, memActivationThreshold } = config;
-  const remedy = "summaries of the far past are not built; remove it, or leave local_window out to keep the whole past";
-  if (memBlock !== null) add("mem_block", `expected no mem_block, found ${memBlock}: ${remedy}`);
+  const { memBlock, memSummarize, memActivationThreshold, localWindow, isCausal } = config;
+  if (memBlock !== null) {
+    const what = `expected no mem_block, found ${memBlock}`;
+    if (localWindow === null)
+      add("mem_block", `${what}: it summarises what lies beyond local_window, which is not set`);
+    if (!isCausal) add("mem_block", `${what}: it summarises the past, and with is_causal: false there is none`);
+    return;
+  }
+  const remedy = "it belongs to mem_block, which is not set";
   if (memSummarize !== "mean") add("mem_summarize", `expected mean, found ${memSummarize}: ${remedy}`);
   if (memActivationThreshold !== null)
     add("mem_activation_threshold", `expected none, found ${memActivationThreshold}: ${remedy}`);

@@ -16,6 +16,12 @@ const attentions = {
     ...{ decoupledGate: true, decoupledGateDynamic: true, nullAttn: true, learnedTemp: true, qkNorm: true, bias: true },
     ...{ localWindow: 4, ropeScaling: { ropeType: "linear" as const, factor: 2 }, qChunk: 2 },
   },
+  summaries: { mode: "gqa" as const, nKvHeads: 2, localWindow: 2, memBlock: 3, memActivationThreshold: 6 },
+  summariesLinear: { localWindow: 1, memBlock: 2, memSummarize: "linear" as const, nullAttn: true, qChunk: 2 },
+  summariesConv: {
+    ...{ mode: "decoupled" as const, nKvHeads: 2, semDim: 8, geoDim: 16, attnDim: 8, decoupledGate: true },
+    ...{ localWindow: 2, memBlock: 2, memSummarize: "conv" as const },
+  },
   tied: { mode: "decoupled" as const, semDim: 8, geoDim: 16, tieQk: true, nullAttn: true },
 };
 
@@ -61,7 +67,7 @@ for (const [name, attention] of Object.entries(attentions))
     // What starts at zero (gates, temperature, biases) must matter.
     const random = new Philox(8, 1);
     for (const [path, variable] of model.variables())
-      if (/gate|temperature|null|bias|_norm/.test(path))
+      if (/gate|temperature|null|bias|_norm|mem_/.test(path))
         variable.write(Float32Array.from({ length: variable.size }, () => 0.5 + random.normal()));
     const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
     const expected = await uncached(model, ids);

@@ -34,6 +34,13 @@ const attentions: Record<string, Omit<AttentionLayerInput, "dModel" | "nHeads">>
     ...{ mode: "decoupled", nKvHeads: 2, semDim: 16, geoDim: 32, attnDim: 16, nullAttn: true, ropeSemantic: true },
     ...{ decoupledGate: true, decoupledGateDynamic: true },
   },
+  "summaries of the far past, linear, null key": {
+    ...{ nKvHeads: 2, localWindow: 7, memBlock: 5, memSummarize: "linear", memActivationThreshold: 30, nullAttn: true },
+  },
+  "summaries of the far past, decoupled, conv": {
+    ...{ mode: "decoupled", nKvHeads: 2, semDim: 16, geoDim: 32, attnDim: 16 },
+    ...{ localWindow: 5, memBlock: 16, memSummarize: "conv" },
+  },
 };
 
 const llama = (attention: object, seed = 5): Model =>

@@ -89,7 +89,6 @@ function obstacle(family: HfFamily, decoder: DecoderModel): string | null {
   const headDim = (attention.attnDim ?? decoder.dModel) / nHeads;
   const plain = family !== dbaFamily;
   const found: [string, boolean][] = [
-    ["mem_block", attention.memBlock !== null],
     ["mode: decoupled", plain && mode === "decoupled"],
     [`mode: ${mode}`, !plain && mode !== "decoupled"],
     ["null_attn", plain && nullAttn],

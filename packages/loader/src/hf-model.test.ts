@@ -322,13 +322,18 @@ describe("models that are no Llama are not exported", () => {
       /expected ResidualTopology of RMSNormLayer and AttentionLayer/,
     ],
     ["with a layer more", edit((layers) => layers.unshift({ type: "DropoutLayer", p: 0 })), /found DropoutLayer/],
-    ...Object.entries({ isCausal: false, outBias: true, ropeDim: 2, nullAttn: true, learnedTemp: true }).map(
-      ([key, value]): [string, typeof model, RegExp] => [
-        `with ${key}`,
-        edit((layers) => Object.assign(attentionOf(layers), { [key]: value })),
-        new RegExp(key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
-      ],
-    ),
+    ...Object.entries({
+      memBlock: 4,
+      isCausal: false,
+      outBias: true,
+      ropeDim: 2,
+      nullAttn: true,
+      learnedTemp: true,
+    }).map(([key, value]): [string, typeof model, RegExp] => [
+      `with ${key}`,
+      edit((layers) => Object.assign(attentionOf(layers), { [key]: value })),
+      new RegExp(key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
+    ]),
     [
       "with a q/k norm of another eps",
       edit((layers) => Object.assign(attentionOf(layers), { qkNorm: true, qkNormEps: 0.5 })),

@@ -132,6 +132,22 @@ test("a null key starts small and is all that keeps a full student from the teac
   expect(distance(await logits(plain), expected)).toBeLessThan(1e-4);
 });
 
+test("summaries that a student adds start as means, beyond its window alone", async () => {
+  const memory = { localWindow: 3, memBlock: 2, memSummarize: "linear" };
+  const model = student({ semDim: 16, geoDim: 32, ...memory });
+  const teacher = await teacherOf(model);
+  await performSurgery(teacher, model);
+  const mean = student({ semDim: 16, geoDim: 32, ...memory, memSummarize: "mean" });
+  await performSurgery(teacher, mean);
+  expect(distance(await logits(model), await logits(mean))).toBeLessThan(1e-5);
+  const plain = student({ mode: "gqa", ...memory });
+  await performSurgery(teacher, plain);
+  const wide = student({ mode: "gqa", ...memory, memActivationThreshold: 1000, localWindow: 1000 });
+  await performSurgery(teacher, wide);
+  expect(await logits(wide)).toEqual(await logits(teacher));
+  expect(distance(await logits(plain), await logits(teacher))).toBeGreaterThan(1e-3);
+});
+
 describe("what surgery cannot factor is refused by name", () => {
   const full = { semDim: 16, geoDim: 32, nKvHeads: 4 };
   test.each([

@@ -83,8 +83,9 @@ async function copyRest(teacher: Model, student: Model, replaced: ReadonlySet<Va
 
 async function copyLayer(from: AttentionLayer, to: AttentionLayer, path: string): Promise<void> {
   const source = from.variables();
-  // A student's own extras start as they are: temperature and null key.
-  const extras = new Set<Variable | null>([to.temperature, ...to.nullKey.values()]);
+  // A student's own extras start as they are: temperature, null key and what summaries learn.
+  const summaries = to.summaries?.weights.values() ?? [];
+  const extras = new Set<Variable | null>([to.temperature, ...to.nullKey.values(), ...summaries]);
   for (const [name, variable] of to.variables()) {
     const found = source.get(name);
     if (!found && extras.has(variable)) continue;

@@ -46,7 +46,12 @@ function attentionParameters(layer: AttentionLayerConfig): number {
   const temperature = layer.learnedTemp ? nHeads : 0;
   const nullKey = layer.nullAttn ? nKvHeads * (headDim + vHeadDim) : 0;
   const norms = layer.qkNorm ? 2 * headDim : 0;
-  return products + biases + gate + temperature + nullKey + norms;
+  return products + biases + gate + temperature + nullKey + norms + summaryParameters(layer, headDim, vHeadDim);
+}
+
+function summaryParameters({ memBlock, memSummarize }: AttentionLayerConfig, dk: number, dv: number): number {
+  if (memBlock === null || memSummarize === "mean") return 0;
+  return memSummarize === "linear" ? dk * dk + dv * dv : 3 * (dk + dv);
 }
 
 function attentionWords(layer: AttentionLayerConfig): string {
@@ -56,6 +61,9 @@ function attentionWords(layer: AttentionLayerConfig): string {
     attn_dim: layer.attnDim,
     rope_dim: layer.ropeDim,
     local_window: layer.localWindow,
+    mem_block: layer.memBlock,
+    mem_summarize: layer.memBlock === null ? null : layer.memSummarize,
+    mem_activation_threshold: layer.memActivationThreshold,
     q_chunk: layer.qChunk,
     kv_elements_per_token: kvElementsPerToken,
   }).flatMap(([key, value]) => (value === null ? [] : [` ${key}=${value}`]));
