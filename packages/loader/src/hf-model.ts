@@ -39,7 +39,12 @@ export interface HfModel {
  */
 export async function readHfConfig(folder: string): Promise<ImportedConfig> {
   const path = join(folder, "config.json");
-  return hfConfigToCaramba(parseConfig(await readTextFile(path, maxConfigBytes), path), path);
+  return importConfig(await readTextFile(path, maxConfigBytes), path);
+}
+
+/** The same for the text of a config.json; `path` names it. */
+export function importConfig(text: string, path: string): ImportedConfig {
+  return hfConfigToCaramba(parseConfig(text, path), path);
 }
 
 /**
