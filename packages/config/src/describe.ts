@@ -2,12 +2,15 @@
  * Plans as text for `--print-plan`: the topology tree with shapes, and each run with its steps and tokens. Numbers
  * that need the built model (parameters, FLOPs, bytes) are the model package's.
  */
+
+import { isCombiner } from "./graph-topology.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
 import type { Plan, Run, Target } from "./plan.ts";
 import { formatShape } from "./shape.ts";
 import { inferShapes, type NodeShape } from "./shapes.ts";
 import { isTopology, lowerTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
+import { sumLayers } from "./tree.ts";
 
 export interface DescribeOptions {
   /** Write every repeated copy out instead of `repeat=N`. Default false. */
@@ -104,6 +107,13 @@ function nodeLine({ node, path, depth, input, output }: NodeShape): string {
 
 function topologyWords(node: TopologyConfig): string {
   if (node.type === "CyclicTopology") return `topology=${node.type} iterations=${node.iterations}`;
+  if (node.type === "GraphTopology") {
+    const wires = node.nodes.map(({ id, op, in: reads, out, repeat }) => {
+      const what = isCombiner(op) ? `${op}(${reads.join(", ")})` : `${id}(${reads.join(", ")})`;
+      return `${out}=${what}${repeat > 1 ? ` x${repeat}` : ""}`;
+    });
+    return `topology=${node.type} ${wires.join("; ")}`;
+  }
   return `topology=${node.type} repeat=${node.repeat}`;
 }
 
@@ -113,9 +123,7 @@ function layerWords(layer: LayerConfig): string {
 }
 
 function attentionLayers(node: NodeConfig): number {
-  if (!isTopology(node)) return node.type === "AttentionLayer" ? 1 : 0;
-  const children = node.layers.reduce((sum, child) => sum + attentionLayers(child), 0);
-  return children * (node.type === "CyclicTopology" ? 1 : node.repeat);
+  return sumLayers(node, (layer) => (layer.type === "AttentionLayer" ? 1 : 0));
 }
 
 function indent(lines: readonly string[]): string[] {

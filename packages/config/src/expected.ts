@@ -8,7 +8,8 @@ import { camel, snake } from "./names.ts";
 import type { ManifestRun } from "./run.ts";
 import type { RuleIssue } from "./schema.ts";
 import { closest } from "./suggest.ts";
-import { isTopology, type NodeConfig } from "./topology.ts";
+import type { NodeConfig } from "./topology.ts";
+import { layersOf } from "./tree.ts";
 
 /** Every difference between what a run expects and what it gets; paths relative to the run. */
 export function expectedRules(run: ManifestRun, model: ModelConfig): RuleIssue[] {
@@ -65,6 +66,5 @@ function knownKeys(run: ManifestRun, model: ModelConfig, layers: AttentionLayerC
 }
 
 function attentionLayers(node: NodeConfig): AttentionLayerConfig[] {
-  if (isTopology(node)) return node.layers.flatMap(attentionLayers);
-  return node.type === "AttentionLayer" ? [node] : [];
+  return layersOf(node).flatMap((layer) => (layer.type === "AttentionLayer" ? [layer] : []));
 }

@@ -6,11 +6,32 @@ import { type TopologyConfig, topologySchema } from "./topology.ts";
 import { type TrainConfig, trainSchema } from "./train.ts";
 
 /** A topology with its optional keys left out. */
-export type TopologyInput = { layers: readonly NodeInput[] } & (
-  | { type: Exclude<TopologyConfig["type"], "BranchingTopology" | "CyclicTopology">; repeat?: number | undefined }
+export type TopologyInput = GraphTopologyInput | SequenceTopologyInput;
+type SequenceTopologyInput = { layers: readonly NodeInput[] } & (
+  | {
+      type: Exclude<TopologyConfig["type"], "BranchingTopology" | "CyclicTopology" | "GraphTopology">;
+      repeat?: number | undefined;
+    }
   | { type: "BranchingTopology"; repeat?: number | undefined; dim?: number | undefined }
   | { type: "CyclicTopology"; iterations?: number | undefined }
 );
+
+/** A graph with its optional keys left out. `config` holds the keys of the layer or topology that `op` names. */
+export interface GraphTopologyInput {
+  type: "GraphTopology";
+  /** One name; default `x`. */
+  inputs?: readonly string[] | undefined;
+  nodes: readonly {
+    id: string;
+    /** Type of a layer or topology, or a combiner: add, multiply, concat. */
+    op: string;
+    in: string | readonly string[];
+    out: string;
+    config?: object | null | undefined;
+    repeat?: number | undefined;
+  }[];
+  output?: string | null | undefined;
+}
 export type NodeInput = LayerInput | TopologyInput;
 
 export type ModelInput = Omit<Defaulted<ModelConfig, "topology">, "topology" | "embedder" | "diffusionHead"> & {

@@ -39,6 +39,7 @@ export {
   tokenizerSchema,
 } from "./eval-case.ts";
 export {
+  type GraphTopologyInput,
   layerConfig,
   type ModelInput,
   modelConfig,
@@ -64,6 +65,15 @@ export {
   verifyConfig,
 } from "./from-code-run.ts";
 export { type GenerateConfig, generateSchema } from "./generate.ts";
+export {
+  type Combiner,
+  combiners,
+  executionOrder,
+  type GraphNodeConfig,
+  type GraphTopologyConfig,
+  graphOutput,
+  isCombiner,
+} from "./graph-topology.ts";
 export { type JsonSchema, manifestJsonSchema } from "./json-schema.ts";
 export {
   type KVCacheKind,
@@ -154,7 +164,6 @@ export {
   type BranchingTopologyConfig,
   type CyclicTopologyConfig,
   isTopology,
-  loweredSize,
   lowerTopology,
   type NestedTopologyConfig,
   type NodeConfig,
@@ -177,6 +186,7 @@ export {
   type TrainPhase,
   trainSchema,
 } from "./train.ts";
+export { type ChildNode, childrenOf, layersOf, loweredSize, mapChildren, sumLayers } from "./tree.ts";
 export {
   type CompareVerifyConfig,
   type EvalVerifyConfig,

@@ -76,8 +76,11 @@ function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
       ];
     case "too_big":
       return [limit(path, issue.origin, issue.inclusive === false ? "less than" : "of at most", issue.maximum, found)];
-    case "custom":
-      return [{ code: "rule", path, message: issue.message }];
+    case "custom": {
+      // What a schema inside found by itself (the config of a graph's node) is told as it was.
+      const inner = issue.params?.["issue"] as ConfigIssue | undefined;
+      return [{ ...(inner ?? { code: "rule", message: issue.message }), path }];
+    }
     default:
       return [{ code: "invalid_value", path, message: `${issue.message}, found ${found}`, found }];
   }

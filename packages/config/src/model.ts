@@ -11,7 +11,8 @@ import {
   variants,
 } from "./schema.ts";
 import { shapeRules } from "./shapes.ts";
-import { loweredSize, type TopologyConfig, topologySchema } from "./topology.ts";
+import { type TopologyConfig, topologySchema } from "./topology.ts";
+import { loweredSize } from "./tree.ts";
 
 /** No embedder: the model is fed features. */
 export interface NoneEmbedderConfig {

@@ -11,6 +11,7 @@ import type { Resize } from "./layer-spec.ts";
 import type { ModelConfig } from "./model.ts";
 import { modelParameters } from "./parameters.ts";
 import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
+import { childrenOf, layersOf, mapChildren } from "./tree.ts";
 
 /** The kind of model that `optimize` sizes when it is given none. */
 export interface OptimizeOptions {
@@ -123,9 +124,9 @@ function near(depth: number): number[] {
 /** The first container with repeat above 1 on the way down; null where every block is written out. */
 function repeatedContainer(node: NodeConfig): TopologyConfig | null {
   if (!isTopology(node)) return null;
-  if (node.type !== "CyclicTopology" && node.repeat > 1) return node;
-  for (const child of node.layers) {
-    const found = repeatedContainer(child);
+  if ("repeat" in node && node.repeat > 1) return node;
+  for (const child of childrenOf(node)) {
+    const found = repeatedContainer(child.node);
     if (found) return found;
   }
   return null;
@@ -133,15 +134,8 @@ function repeatedContainer(node: NodeConfig): TopologyConfig | null {
 
 /** d_ff / d_model of the first feed-forward; 8/3 where there is none. */
 function feedForwardRatio(node: NodeConfig, dModel: number): number {
-  const visit = (at: NodeConfig): number | null => {
-    if (!isTopology(at)) return "dFf" in at ? at.dFf / dModel : null;
-    for (const child of at.layers) {
-      const found = visit(child);
-      if (found !== null) return found;
-    }
-    return null;
-  };
-  return visit(node) ?? 8 / 3;
+  const first = layersOf(node).find((layer) => "dFf" in layer);
+  return first && "dFf" in first ? first.dFf / dModel : 8 / 3;
 }
 
 function resize(
@@ -154,8 +148,7 @@ function resize(
 ): ModelConfig {
   const visit = (node: NodeConfig): NodeConfig => {
     if (!isTopology(node)) return resizeLayer(node, { from, to, dFf, nHeads: to / step(to) });
-    const layers = node.layers.map(visit);
-    return { ...node, layers, ...(node === container ? { repeat: depth } : {}) } as TopologyConfig;
+    return { ...mapChildren(node, visit), ...(node === container ? { repeat: depth } : {}) } as TopologyConfig;
   };
   const embedder = model.embedder.type === "token" ? { ...model.embedder, dModel: to } : model.embedder;
   return { ...model, embedder, topology: visit(model.topology) as TopologyConfig };

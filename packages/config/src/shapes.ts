@@ -4,11 +4,13 @@
  * and inference goes on with what the layer declares, so that one manifest shows all its mistakes at once.
  * A repeated child list is inferred once: its copies fit if and only if it maps a width to itself.
  */
+import { executionOrder, type GraphNodeConfig, type GraphTopologyConfig, graphOutput } from "./graph-topology.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
 import type { RuleIssue } from "./schema.ts";
 import { formatShape, type Shape, type ShapeDim } from "./shape.ts";
-import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
+import { isTopology, type NodeConfig, type ParallelTopologyConfig, type TopologyConfig } from "./topology.ts";
+import { childrenOf } from "./tree.ts";
 
 type Path = (string | number)[];
 
@@ -64,10 +66,13 @@ function infer(walk: Walk, node: NodeConfig, input: Shape, path: Path, depth: nu
 }
 
 function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, depth: number, source: string): Shape {
+  const layers = node.type === "GraphTopology" ? [] : node.layers;
   const child = (index: number, shape: Shape, from: string): Shape =>
-    infer(walk, node.layers[index] as NodeConfig, shape, [...path, "layers", index], depth + 1, from);
-  const parallel = (): Shape[] => node.layers.map((_, index) => child(index, input, source));
+    infer(walk, layers[index] as NodeConfig, shape, [...path, "layers", index], depth + 1, from);
+  const parallel = (): Shape[] => layers.map((_, index) => child(index, input, source));
   switch (node.type) {
+    case "GraphTopology":
+      return graph(walk, node, input, path, depth, source);
     case "ParallelTopology":
       return stack(walk, node, parallel(), path);
     case "BranchingTopology":
@@ -77,7 +82,7 @@ function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, dep
       let misfed = false;
       let shape = input;
       let from = source;
-      for (const [index, layer] of node.layers.entries()) {
+      for (const [index, layer] of layers.entries()) {
         shape = child(index, shape, from);
         from = `${layer.type} before it`;
         misfed ||= index === 0 && walk.issues.length > before;
@@ -108,7 +113,48 @@ function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, dep
   }
 }
 
-function stack(walk: Walk, node: TopologyConfig, outputs: Shape[], path: Path): Shape {
+function graph(walk: Walk, node: GraphTopologyConfig, input: Shape, path: Path, depth: number, source: string): Shape {
+  const shapes = new Map<string, Shape>(node.inputs.map((name) => [name, input]));
+  const makers = new Map<string, string>(node.inputs.map((name) => [name, source]));
+  for (const item of executionOrder(node)) {
+    const at = [...path, "nodes", node.nodes.indexOf(item)];
+    const given = item.in.map((name) => shapes.get(name) ?? input);
+    const [first = input] = given;
+    let made: Shape;
+    if (item.config) {
+      made = infer(walk, item.config, first, [...at, "config"], depth + 1, makers.get(item.in[0] ?? "") ?? source);
+      if (item.repeat > 1 && !same(made, first))
+        report(
+          walk,
+          [...at, "repeat"],
+          `expected a node that returns its input shape ${formatShape(first)} (repeat is ${item.repeat}), found ${formatShape(made)}`,
+        );
+    } else made = combined(walk, item, given, at);
+    shapes.set(item.out, made);
+    makers.set(item.out, `node "${item.id}"`);
+  }
+  return shapes.get(graphOutput(node)) ?? input;
+}
+
+/** Sums and products want equal shapes; a concatenation adds widths up. */
+function combined(walk: Walk, { op, in: reads }: GraphNodeConfig, given: readonly Shape[], path: Path): Shape {
+  const [first = []] = given;
+  const widths = given.map((shape) => shape.at(-1));
+  for (const [i, shape] of given.entries()) {
+    const fits = op === "concat" ? same(shape.slice(0, -1), first.slice(0, -1)) : same(shape, first);
+    if (!fits)
+      report(
+        walk,
+        [...path, "in"],
+        `expected values of one shape for ${op}, found ${reads[0]} ${formatShape(first)} and ${reads[i]} ${formatShape(shape)}`,
+      );
+  }
+  if (op !== "concat") return first;
+  const known = widths.every((width) => typeof width === "number");
+  return [...first.slice(0, -1), known ? (widths as number[]).reduce((a, b) => a + b, 0) : "D"];
+}
+
+function stack(walk: Walk, node: ParallelTopologyConfig, outputs: Shape[], path: Path): Shape {
   const first = outputs[0] as Shape;
   for (const [index, shape] of outputs.entries()) {
     if (!same(shape, first)) {
@@ -119,7 +165,7 @@ function stack(walk: Walk, node: TopologyConfig, outputs: Shape[], path: Path): 
       );
     }
   }
-  return [outputs.length * (node.type === "CyclicTopology" ? 1 : node.repeat), ...first];
+  return [outputs.length * node.repeat, ...first];
 }
 
 function concatenate(
@@ -185,7 +231,7 @@ function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
   const { vocabSize, dModel } = model.embedder;
   const width = features.at(-1);
   const logits: Shape = ["B", "T", vocabSize];
-  const place: Path = ["topology", "layers", model.topology.layers.length - 1];
+  const place: Path = ["topology", ...(childrenOf(model.topology).at(-1)?.path ?? [])];
   if (features.length !== 3) {
     report(walk, place, `expected the topology to return [B, T, width], found ${formatShape(features)}`);
   } else if (width !== vocabSize && !(model.tiedEmbeddings && width === dModel)) {
@@ -203,8 +249,8 @@ function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
 
 function firstWidth(node: NodeConfig): number | null {
   if (!isTopology(node)) return layerSpec(node).width(node)?.value ?? null;
-  for (const child of node.layers) {
-    const width = firstWidth(child);
+  for (const child of childrenOf(node)) {
+    const width = firstWidth(child.node);
     if (width !== null) return width;
   }
   return null;

@@ -11,6 +11,7 @@ import type { Plan, Run, Target } from "./plan.ts";
 import { closest } from "./suggest.ts";
 import type { NodeConfig } from "./topology.ts";
 import type { TrainConfig } from "./train.ts";
+import { layersOf } from "./tree.ts";
 
 /** Something wrong with a part of a plan. */
 export interface PlanIssue {
@@ -205,8 +206,9 @@ function teacherIssues(target: Target): PlanIssue[] {
 }
 
 function decoupledLayers(node: NodeConfig): AttentionLayerConfig[] {
-  if ("layers" in node) return node.layers.flatMap(decoupledLayers);
-  return node.type === "AttentionLayer" && node.mode === "decoupled" ? [node] : [];
+  return layersOf(node).flatMap((layer) =>
+    layer.type === "AttentionLayer" && layer.mode === "decoupled" ? [layer] : [],
+  );
 }
 
 function benchmarkIssues(target: Target, spec: BenchmarkSpec): PlanIssue[] {

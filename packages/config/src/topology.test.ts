@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { topologyConfig } from "./from-code.ts";
-import { isTopology, loweredSize, lowerTopology, type NodeConfig } from "./topology.ts";
+import { isTopology, lowerTopology, type NodeConfig } from "./topology.ts";
+import { childrenOf, loweredSize } from "./tree.ts";
 
 const norm = { type: "RMSNormLayer", dModel: 4 } as const;
 
 function nodes(node: NodeConfig): NodeConfig[] {
-  return isTopology(node) ? [node, ...node.layers.flatMap(nodes)] : [node];
+  return isTopology(node) ? [node, ...childrenOf(node).flatMap((child) => nodes(child.node))] : [node];
 }
 
 describe("lowerTopology", () => {

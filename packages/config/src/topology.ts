@@ -3,6 +3,7 @@
  * independent copies of the children; until then a tree of any depth stays as small as it was written.
  */
 import { z } from "zod";
+import { type GraphTopologyConfig, graphTopologySchema, lowerGraph } from "./graph-topology.ts";
 import { type LayerConfig, layerSchemas } from "./layer.ts";
 import { exactly, object, positiveInt, variants } from "./schema.ts";
 
@@ -66,7 +67,8 @@ export type TopologyConfig =
   | ParallelTopologyConfig
   | BranchingTopologyConfig
   | CyclicTopologyConfig
-  | RecurrentTopologyConfig;
+  | RecurrentTopologyConfig
+  | GraphTopologyConfig;
 
 /** The names a manifest may write as a topology's `type`. */
 export type TopologyType = TopologyConfig["type"];
@@ -99,6 +101,7 @@ export const topologySchemas: readonly z.ZodType<TopologyConfig>[] = [
     }),
   ),
   exactly<RecurrentTopologyConfig>()(object({ type: z.literal("RecurrentTopology"), layers, repeat })),
+  graphTopologySchema(() => nodeSchema),
 ];
 
 /** Any topology. */
@@ -106,14 +109,7 @@ export const topologySchema: z.ZodType<TopologyConfig> = variants("type", topolo
 
 /** Whether a node has children. */
 export function isTopology(node: NodeConfig): node is TopologyConfig {
-  return "layers" in node;
-}
-
-/** Nodes of a tree after lowering, the root included (a product over nested repeats, so it can be astronomical). */
-export function loweredSize(node: NodeConfig): number {
-  if (!isTopology(node)) return 1;
-  const children = node.layers.reduce((sum, child) => sum + loweredSize(child), 0);
-  return 1 + children * copies(node);
+  return "layers" in node || node.type === "GraphTopology";
 }
 
 /**
@@ -127,11 +123,9 @@ export function lowerTopology(topology: TopologyConfig): TopologyConfig {
 
 function lowerNode(node: NodeConfig): NodeConfig {
   if (!isTopology(node)) return structuredClone(node);
+  if (node.type === "GraphTopology") return lowerGraph(node, lowerNode);
+  if (node.type === "CyclicTopology") return { ...node, layers: node.layers.map(lowerNode) };
   const layers: NodeConfig[] = [];
-  for (let copy = 0; copy < copies(node); copy++) for (const child of node.layers) layers.push(lowerNode(child));
-  return node.type === "CyclicTopology" ? { ...node, layers } : { ...node, layers, repeat: 1 };
-}
-
-function copies(node: TopologyConfig): number {
-  return node.type === "CyclicTopology" ? 1 : node.repeat;
+  for (let copy = 0; copy < node.repeat; copy++) for (const child of node.layers) layers.push(lowerNode(child));
+  return { ...node, layers, repeat: 1 };
 }

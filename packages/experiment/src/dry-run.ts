@@ -4,10 +4,10 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
   frozenParameters,
-  isTopology,
   modelParameters,
   type NodeConfig,
   type Plan,
+  sumLayers,
   type Target,
   type TrainConfig,
 } from "@caramba/config";
@@ -150,9 +150,7 @@ export function checkpointBytes(target: Target): number {
 
 /** Attention layers of a topology, repeats counted each. */
 function attentionCount(node: NodeConfig): number {
-  if (!isTopology(node)) return node.type === "AttentionLayer" ? 1 : 0;
-  const one = node.layers.reduce((sum, child) => sum + attentionCount(child), 0);
-  return "repeat" in node ? one * node.repeat : one;
+  return sumLayers(node, (layer) => (layer.type === "AttentionLayer" ? 1 : 0));
 }
 
 function findRoom(plan: Plan, targets: readonly Target[], runsDir: string): string {

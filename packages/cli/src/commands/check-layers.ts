@@ -1,7 +1,9 @@
 // What building a model would refuse, found before a run: each distinct layer and topology of a target is made once by
 // itself, so that a refusal is told at its own line. Variables are lazy: nothing is allocated.
 import {
+  childrenOf,
   isTopology,
+  mapChildren,
   type NodeConfig,
   type PlanIssue,
   placeOf,
@@ -17,7 +19,7 @@ export function layerIssues(targets: readonly Target[]): PlanIssue[] {
   const known = new Map<string, Refusal>();
   const refusal = (node: NodeConfig, target: Target): Refusal => {
     // A topology's children are looked at by themselves.
-    const alone: NodeConfig = isTopology(node) ? { ...node, layers: [{ type: "DropoutLayer", p: 0 }] } : node;
+    const alone: NodeConfig = isTopology(node) ? mapChildren(node, () => ({ type: "DropoutLayer", p: 0 })) : node;
     const key = JSON.stringify(alone);
     const found = known.get(key);
     if (found !== undefined) return found;
@@ -33,7 +35,7 @@ export function layerIssues(targets: readonly Target[]): PlanIssue[] {
         ...{ code: "unsupported", path: placeOf(target, "model", ...path), place: `target "${target.name}"` },
         ...found,
       });
-    if (isTopology(node)) for (const [i, child] of node.layers.entries()) walk(child, target, [...path, "layers", i]);
+    if (isTopology(node)) for (const child of childrenOf(node)) walk(child.node, target, [...path, ...child.path]);
   };
   for (const target of targets) walk(target.model.topology, target, ["topology"]);
   return issues;

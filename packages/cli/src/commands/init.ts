@@ -27,7 +27,7 @@ export async function init(options: InitOptions): Promise<number> {
 /** The manifest as YAML. Throws ConfigError where the vocabulary alone exceeds the budget. */
 export function initialManifest({ params, vocabSize, blockSize }: Omit<InitOptions, "output" | "json">): string {
   const model = optimize(params, { vocabSize, blockSize });
-  const [blocks] = model.topology.layers as readonly Blocks[];
+  const [blocks] = ("layers" in model.topology ? model.topology.layers : []) as readonly Blocks[];
   const [attention, feedForward] = [blocks?.layers[0]?.layers[1], blocks?.layers[1]?.layers[1]];
   const dModel = attention?.dModel;
   return `# A language model of ${modelParameters(model).toLocaleString("en-US")} parameters, trained from scratch; every width is set under vars.

@@ -5,7 +5,15 @@
 // A block that is repeated R times is built two and three times, not R times: each further copy adds the same
 // arithmetic, and the same bytes kept for the backward pass. Where the peak is elsewhere (a head wider than the blocks
 // are long), copies add nothing at first, and then the whole graph is built. The numbers are those of the whole graph.
-import { inferShapes, isTopology, type ModelConfig, type NodeConfig, type TrainConfig } from "@caramba/config";
+import {
+  childrenOf,
+  inferShapes,
+  isTopology,
+  type ModelConfig,
+  mapChildren,
+  type NodeConfig,
+  type TrainConfig,
+} from "@caramba/config";
 import { type attentionLayers, Model, Trace, type TracedOutput } from "@caramba/model";
 import {
   abs,
@@ -93,17 +101,17 @@ export class Passes {
 function repeatOf({ topology }: ModelConfig): number {
   const chain = ["StackedTopology", "SequentialTopology", "NestedTopology"];
   if (!chain.includes(topology.type)) return 1;
-  const found = topology.layers.filter((node) => copies(node) > 1);
-  const [only] = found;
-  const outer = "repeat" in topology ? topology.repeat : 1;
+  const found = childrenOf(topology).filter(({ node }) => copies(node) > 1);
+  const [only] = found.map(({ node }) => node);
+  const outer = copies(topology);
   return only && found.length === 1 && outer === 1 && isTopology(only) && chain.includes(only.type) ? copies(only) : 1;
 }
 
 const copies = (node: NodeConfig): number => (isTopology(node) && "repeat" in node ? node.repeat : 1);
 
 function repeated(config: ModelConfig, repeat: number): ModelConfig {
-  const layers = config.topology.layers.map((node) => (copies(node) > 1 ? ({ ...node, repeat } as NodeConfig) : node));
-  return { ...config, topology: { ...config.topology, layers } };
+  const resized = (node: NodeConfig) => (copies(node) > 1 ? ({ ...node, repeat } as NodeConfig) : node);
+  return { ...config, topology: mapChildren(config.topology, resized) };
 }
 
 /**
