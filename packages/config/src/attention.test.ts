@@ -137,15 +137,22 @@ describe("surgery by factoring", () => {
     ["rope_semantic", { ropeSemantic: true }],
     ["rope_dim", { ropeDim: 4 }],
     ["rope_enabled: false", { ropeEnabled: false }],
-    ["bias", { bias: true }],
-    ["out_bias", { outBias: true }],
     ["qk_norm", { qkNorm: true }],
   ])("cannot make %s", (option, extra) => {
     expect(surgeryObstacle(attentionLayerConfig({ ...dba, ...extra }))).toBe(option);
   });
 
   it("can make the rest", () => {
-    const extra = { nullAttn: true, learnedTemp: true, decoupledGate: true, localWindow: 4, dropoutP: 0.1, ropeDim: 8 };
+    const extra = {
+      bias: true,
+      outBias: false,
+      nullAttn: true,
+      learnedTemp: true,
+      decoupledGate: true,
+      localWindow: 4,
+      dropoutP: 0.1,
+      ropeDim: 8,
+    };
     expect(surgeryObstacle(attentionLayerConfig({ ...dba, ...extra }))).toBe(null);
   });
 

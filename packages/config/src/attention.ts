@@ -209,14 +209,12 @@ export function rotatedHeadDim(config: AttentionLayerConfig): number {
 
 /**
  * The option (manifest spelling) for which surgery cannot make this decoupled layer from a plain one's weights, or null.
- * Its factors are bilinear forms with a position-free semantic part: norms and biases are no part of them, tied or
- * rotated semantic factors another problem, and whole rotary pairs are moved into the geometric part.
+ * Its factors are bilinear forms with a position-free semantic part: norms are no part of them, tied or rotated semantic
+ * factors another problem, and whole rotary pairs are moved into the geometric part.
  */
 export function surgeryObstacle(config: AttentionLayerConfig): string | null {
-  const { bias, outBias, qkNorm, tieQk, ropeSemantic, ropeEnabled } = config;
+  const { qkNorm, tieQk, ropeSemantic, ropeEnabled } = config;
   const obstacles: [string, boolean][] = [
-    ["bias", bias],
-    ["out_bias", outBias === true],
     ["qk_norm", qkNorm],
     ["tie_qk", tieQk],
     ["rope_semantic", ropeSemantic],

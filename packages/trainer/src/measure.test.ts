@@ -61,6 +61,37 @@ it("reads with accumulation the same windows, step by step, as with one big batc
   });
 });
 
+it("attentionCovariances of layers with biases are of inputs with a 1 appended", async () => {
+  const { model, batches } = tinyRun({ backend, model: tinyModel("teacher"), train: { phase: "global" }, steps: 1 });
+  const text = JSON.stringify(model.config).replaceAll(
+    '"type":"AttentionLayer"',
+    '"type":"AttentionLayer","bias":true',
+  );
+  const biased = buildModel(JSON.parse(text.replaceAll('"bias":false', '"bias":true')), { seed: 1 });
+  const own = biased.variables();
+  for (const [name, variable] of model.variables()) own.get(name)?.write(await variable.read());
+  const [plain] = (await attentionCovariances(model, backend, batches, 2)) as [Float64Array];
+  const [found] = (await attentionCovariances(biased, backend, batches, 2)) as [Float64Array];
+  expect(found).toHaveLength(17 * 17);
+  for (let i = 0; i < 16; i++)
+    for (let j = 0; j < 16; j++) expect(found[i * 17 + j]).toBeCloseTo(plain[i * 16 + j] as number, 6);
+  expect(found[288]).toBeCloseTo(1, 6);
+  const table = (await model.embedder?.weight.read()) as Float32Array;
+  const mean = new Float64Array(16);
+  for (let step = 0; step < 2; step++)
+    for (const id of batches.batchAt(step).tokens) {
+      const row = table.subarray(id * 16, id * 16 + 16);
+      const scale = 1 / Math.sqrt(row.reduce((s, v) => s + v * v, 0) / 16 + 1e-5);
+      row.forEach((v, i) => {
+        mean[i] = (mean[i] as number) + (v * scale) / 32;
+      });
+    }
+  mean.forEach((v, i) => {
+    expect(found[i * 17 + 16]).toBeCloseTo(v, 5);
+    expect(found[16 * 17 + i]).toBeCloseTo(v, 5);
+  });
+});
+
 it("attentionCovariances are means of x x^T over what attention layers are fed", async () => {
   const { model, batches } = tinyRun({ backend, model: tinyModel("teacher"), train: { phase: "global" }, steps: 1 });
   const [first, second] = await attentionCovariances(model, backend, batches, 3);

@@ -1,6 +1,6 @@
 import { teacherConfig } from "@caramba/config";
 import { buildModel, type Model } from "@caramba/model";
-import { compile, constant, Philox, ReferenceBackend, reshape } from "@caramba/tensor";
+import { compile, constant, Philox, ReferenceBackend, reshape, type Variable } from "@caramba/tensor";
 import { describe, expect, test } from "vitest";
 import { factorForm, matrix, multiply } from "./factor.ts";
 import { performSurgery } from "./surgery.ts";
@@ -62,8 +62,10 @@ async function logits(model: Model): Promise<Float32Array> {
 /** A teacher with weights large enough that attention matters. */
 async function teacherOf(model: Model): Promise<Model> {
   const teacher = buildModel(teacherConfig(model.config), { seed: 4 });
+  const random = new Philox(12);
   for (const [name, variable] of teacher.variables())
-    if (name.includes("_proj")) variable.write(((await variable.read()) as Float32Array).map((v) => 2.5 * v));
+    if (name.endsWith(".bias")) variable.write(Float32Array.from({ length: variable.size }, () => random.normal()));
+    else if (name.includes("_proj")) variable.write(((await variable.read()) as Float32Array).map((v) => 2.5 * v));
   return teacher;
 }
 
@@ -81,13 +83,16 @@ describe("at full dimensions the student computes the teacher's logits", () => {
     },
     "stretched frequencies": { semDim: 16, geoDim: 32, ropeScaling: { ropeType: "linear", factor: 3 } },
     "a key-value head per query head": { semDim: 16, geoDim: 32, nKvHeads: 4 },
+    "biases of queries, keys and values (Qwen2)": { semDim: 16, geoDim: 32, bias: true, outBias: false },
+    "biases everywhere": { semDim: 16, geoDim: 32, bias: true, nKvHeads: 4 },
+    "a bias of the output alone": { semDim: 16, geoDim: 32, outBias: true },
+    // One key-value head holds what two held: all their pairs, and values as wide as both.
+    "biases of two key-value heads in one": { semDim: 16, geoDim: 64, attnDim: 64, bias: true, nKvHeads: 1 },
   }))
     test(name, async () => {
       const model = student(attention);
-      const teacher =
-        name === "a key-value head per query head"
-          ? await teacherOf(student({ semDim: 16, geoDim: 32 }))
-          : await teacherOf(model);
+      const other = /(per query head|in one)$/.test(name);
+      const teacher = await teacherOf(other ? student({ ...attention, geoDim: 32, nKvHeads: kv }) : model);
       const before = await logits(model);
       await performSurgery(teacher, model);
       const expected = await logits(teacher);
@@ -118,6 +123,60 @@ test("the error grows smoothly as the dimensions shrink, and stays below random 
   const control = student(sizes[4] as object);
   await performSurgery(teacher, control, { init: "random" });
   expect(errors[4]).toBeLessThan(rms(await logits(control)));
+});
+
+test("biases count in moments of the input, which may know its mean", async () => {
+  const narrow = { semDim: 8, geoDim: 8, attnDim: 16, bias: true };
+  const teacher = await teacherOf(student(narrow));
+  const random = new Philox(31);
+  const draws = Array.from({ length: 200 }, () => Array.from({ length: d }, (_, i) => random.normal() + (i % 3)));
+  const moment = (rows: readonly number[][]): Float64Array => {
+    const n = rows[0]?.length ?? 0;
+    const at = (i: number, j: number) => rows.reduce((s, row) => s + (row[i] as number) * (row[j] as number), 0);
+    return Float64Array.from({ length: n * n }, (_, i) => at(Math.floor(i / n), i % n) / rows.length);
+  };
+  const known = moment(draws.map((row) => [...row, 1]));
+  const without = moment(draws);
+  const unknown = Float64Array.from(known, (v, i) =>
+    i === known.length - 1 ? v : i % (d + 1) === d || i >= d * (d + 1) ? 0 : v,
+  );
+  const made = async (covariance: Float64Array) => {
+    const model = student(narrow);
+    await performSurgery(teacher, model, { covariances: [covariance, covariance] });
+    return model;
+  };
+  const [plain, padded, full] = [await made(without), await made(unknown), await made(known)];
+  expect(await logits(plain)).toEqual(await logits(padded));
+  expect(distance(await logits(plain), await logits(full))).toBeGreaterThan(1e-3);
+  await expect(made(new Float64Array(5))).rejects.toThrow(/5 second moments of 33 inputs/);
+  // Over those inputs, values and their products with the output matrix come out closer where the mean is known.
+  const error = async (model: Model): Promise<number> => {
+    const read = async (from: Model, name: string) => (await at(from, name).read()) as Float32Array;
+    const at = (from: Model, name: string) =>
+      [...from.variables()].find(([path]) => path.endsWith(name))?.[1] as Variable;
+    const outputs = async (from: Model, dv: number) => {
+      const [wv, bv, wo] = [
+        await read(from, "v_proj.weight"),
+        await read(from, "v_proj.bias"),
+        await read(from, "out_proj.weight"),
+      ];
+      const width = bv.length;
+      return draws.flatMap((x) =>
+        Array.from({ length: heads }, (_, h) => {
+          const base = Math.floor(h / (heads / kv)) * dv;
+          const v = Array.from({ length: dv }, (_, i) =>
+            x.reduce((s, value, r) => s + value * (wv[r * width + base + i] as number), bv[base + i] as number),
+          );
+          return Array.from({ length: d }, (_, j) =>
+            v.reduce((s, value, i) => s + value * (wo[(h * dv + i) * d + j] as number), 0),
+          );
+        }).flat(),
+      );
+    };
+    const [theirs, own] = [await outputs(teacher, 8), await outputs(model, 4)];
+    return theirs.reduce((s, value, i) => s + (value - (own[i] as number)) ** 2, 0);
+  };
+  expect(await error(full)).toBeLessThan(0.999 * (await error(plain)));
 });
 
 test("a null key starts small and is all that keeps a full student from the teacher's logits", async () => {
@@ -154,9 +213,7 @@ describe("what surgery cannot factor is refused by name", () => {
     ["tie_qk", { ...full, tieQk: true }],
     ["rope_semantic", { ...full, ropeSemantic: true }],
     ["rope_dim", { ...full, ropeDim: 4 }],
-    ["out_bias", { ...full, outBias: true }],
     ["qk_norm", { ...full, qkNorm: true }],
-    ["bias", { ...full, bias: true }],
   ])("a student with %s", async (option, attention) => {
     const model = student(attention);
     const teacher = await teacherOf(student(full));
@@ -169,7 +226,7 @@ describe("what surgery cannot factor is refused by name", () => {
     expect(await performSurgery(teacher, model, { init: "random" })).toEqual([]);
   });
 
-  test.each(["qkNorm", "bias", "outBias"])("a teacher with %s", async (option) => {
+  test.each(["qkNorm", "bias", "outBias"])("a teacher with %s, for a student without", async (option) => {
     const teacher = await teacherOf(student({ ...full, [option]: true }));
     await expect(performSurgery(teacher, student(full))).rejects.toMatchObject({
       code: "surgery",

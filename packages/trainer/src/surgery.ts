@@ -10,11 +10,14 @@
 //              sum_h |C^(1/2) (Wq_h Wk^T - Aq_h Ak^T) C^(1/2)|^2 (C: covariance of the layer's input, or identity).
 //   value      the same for the product Wv Wo_h, with dv numbers per head.
 //
+// Biases are weights of one more input that is always 1: with x' = [x, 1] the forms are as above, their last row is what
+// the student's biases become, and C is the second moment of x'. The output's bias is copied.
+//
 // Factors come from Gram matrices no wider than a head, so the cost does not grow with the model (factor.ts). With all
 // pairs kept and full value width the student computes what the teacher does. Source of the idea: "Attention Surgery"
 // (Ghafoorian et al., 2025) transplants weights; factoring the form and keeping pairs is this project's.
 import { rotatedHeadDim, surgeryObstacle } from "@caramba/config";
-import type { AttentionLayer } from "@caramba/layers";
+import type { AttentionLayer, LinearLayer } from "@caramba/layers";
 import { attentionLayers, type Model } from "@caramba/model";
 import { CarambaError, Philox, streamOf, type Variable } from "@caramba/tensor";
 import { factorForm, gram, type Matrix, matrix, multiply } from "./factor.ts";
@@ -23,7 +26,10 @@ import { factorForm, gram, type Matrix, matrix, multiply } from "./factor.ts";
 export interface SurgeryOptions {
   /** `svd`: as described above. `random`: attention keeps its random start (a control). Default svd. */
   readonly init?: "svd" | "random";
-  /** Covariance [D, D] of each attention layer's input, row-major; default identity. */
+  /**
+   * Second moments of each attention layer's input, row-major [D, D]; for layers with biases also [D + 1, D + 1], of inputs
+   * with a 1 appended (otherwise their mean counts as 0). Default identity.
+   */
   readonly covariances?: readonly Float64Array[];
   /** Distances over which a pair's mean cosine is taken, in positions; default 64. */
   readonly distances?: number;
@@ -126,15 +132,22 @@ async function transplant(
   demandForms(from, to, path);
   const d = from.config.dModel;
   const widths: Widths = { d, headDim: t.headDim, valueDim: t.vHeadDim, group: t.groupSize };
-  const read = async (name: string, columns: number): Promise<Matrix> =>
-    matrix(Float64Array.from(await numbers((from.projections.get(name) as { weight: Variable }).weight)), d, columns);
+  // With biases, rows of weights and one of biases.
+  const inputs = from.config.bias ? d + 1 : d;
+  const read = async (name: string, columns: number): Promise<Matrix> => {
+    const { weight, bias } = from.projections.get(name) as LinearLayer;
+    const data = new Float64Array(inputs * columns);
+    data.set(await numbers(weight));
+    if (bias) data.set(await numbers(bias), d * columns);
+    return matrix(data, inputs, columns);
+  };
   const wq = await read("q_proj", t.nHeads * t.headDim);
   const wk = await read("k_proj", t.nKvHeads * t.headDim);
   const wv = await read("v_proj", t.nKvHeads * t.vHeadDim);
   const woData = await numbers((from.projections.get("out_proj") as { weight: Variable }).weight);
   const wo = matrix(Float64Array.from(woData), t.nHeads * t.vHeadDim, d);
-  const c = covariance ? matrix(covariance, d, d) : undefined;
-  const out = emptyWeights(to, d);
+  const c = covariance ? secondMoment(covariance, inputs, d, path) : undefined;
+  const out = emptyWeights(to, inputs);
   const frequencies = from.rotaryFrequencies();
   let kept = 0;
   for (let kv = 0; kv < s.nKvHeads; kv++) {
@@ -155,7 +168,13 @@ async function transplant(
     placeSemantic(out, to, path, kv, heads, ranked.slice(s.geoHeadDim / 2), wq, wk, c, widths);
     placeValues(out, to, path, kv, heads, kvHeads, wv, wo, c, widths);
   }
-  for (const [name, layer] of to.projections) layer.weight.write(Float32Array.from(out.get(name)?.data ?? []));
+  const outputBias = (from.projections.get("out_proj") as LinearLayer).bias;
+  for (const [name, { weight, bias }] of to.projections) {
+    const data = Float32Array.from(out.get(name)?.data ?? []);
+    weight.write(data.slice(0, weight.size));
+    const found = name === "out_proj" && outputBias ? await numbers(outputBias) : data.slice(weight.size);
+    bias?.write(found.length > 0 ? found : new Float32Array(bias.size));
+  }
   // What multiplies scores starts as the identity. A null key keeps its small random start: the teacher has none.
   for (const neutral of [to.gate, to.gateProjection?.weight, to.temperature])
     neutral?.write(new Float32Array(neutral.size));
@@ -168,7 +187,8 @@ function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): vo
   const { mode, bias, outBias, qkNorm, nullAttn, learnedTemp, ropeEnabled } = from.config;
   const theirs = [
     mode === "decoupled" && "mode: decoupled",
-    (bias || outBias === true) && "bias",
+    bias && !to.config.bias && "bias, and a student with none,",
+    (outBias ?? bias) && !(to.config.outBias ?? to.config.bias) && "out_bias, and a student with none,",
     qkNorm && "qk_norm",
     nullAttn && "null_attn",
     learnedTemp && "learned_temp",
@@ -184,10 +204,21 @@ function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): vo
     });
 }
 
-function emptyWeights(to: AttentionLayer, d: number): Map<string, Matrix> {
+/** Moments of inputs as they are given, or with a 1 appended. */
+function secondMoment(given: Float64Array, inputs: number, d: number, path: string): Matrix {
+  if (given.length === inputs ** 2) return matrix(given, inputs, inputs);
+  if (given.length !== d ** 2) throw misfit(`${path}: ${given.length} second moments of ${inputs} inputs`);
+  const out = new Float64Array(inputs ** 2);
+  for (let r = 0; r < d; r++) out.set(given.subarray(r * d, (r + 1) * d), r * inputs);
+  out[inputs ** 2 - 1] = 1;
+  return matrix(out, inputs, inputs);
+}
+
+function emptyWeights(to: AttentionLayer, inputs: number): Map<string, Matrix> {
   const out = new Map<string, Matrix>();
   for (const [name, layer] of to.projections) {
-    const [rows = d, columns = d] = layer.weight.shape;
+    const [own, columns] = layer.weight.shape as [number, number];
+    const rows = name === "out_proj" ? own : inputs;
     out.set(name, matrix(new Float64Array(rows * columns), rows, columns));
   }
   const [heads = 0, pairs = 0] = to.geoFrequencies?.shape ?? [];
@@ -280,7 +311,7 @@ function placeSemantic(
   wq: Matrix,
   wk: Matrix,
   c: Matrix | undefined,
-  { d, headDim, group }: Widths,
+  { headDim, group, d }: Widths,
 ): void {
   const { semHeadDim } = to.geometry;
   const scale = (semHeadDim / headDim) ** 0.25;
@@ -288,7 +319,7 @@ function placeSemantic(
     wk,
     pairs.flatMap((p) => pairColumns(p.kvHead, p.index, headDim)),
   );
-  for (let r = 0; r < d; r++)
+  for (let r = 0; r < keys.rows; r++)
     pairs.forEach((p, j) => {
       for (const at of [2 * j, 2 * j + 1])
         keys.data[r * keys.columns + at] = (keys.data[r * keys.columns + at] as number) * p.meanCosine;
@@ -300,7 +331,7 @@ function placeSemantic(
     );
     pairs.forEach((p, j) => {
       if (Math.floor(h / group) === p.kvHead) return;
-      for (let r = 0; r < d; r++) m.data.fill(0, r * m.columns + 2 * j, r * m.columns + 2 * j + 2);
+      for (let r = 0; r < m.rows; r++) m.data.fill(0, r * m.columns + 2 * j, r * m.columns + 2 * j + 2);
     });
     return m;
   });
@@ -310,17 +341,17 @@ function placeSemantic(
     put(out.get("q_sem_proj") as Matrix, h * semHeadDim, multiply(queries[i] as Matrix, left), scale);
   });
   for (const h of heads)
-    fillUnused(out.get("q_sem_proj") as Matrix, `${path}/${h}`, h * semHeadDim, semHeadDim, left.rank);
+    fillUnused(out.get("q_sem_proj") as Matrix, d, `${path}/${h}`, h * semHeadDim, semHeadDim, left.rank);
 }
 
 /**
- * Features beyond the form's rank have zero columns in both factors. Small random numbers in one of them leave the
- * product at zero and let gradients flow.
+ * Features beyond the form's rank have zero columns in both factors. Small random numbers in the weights of one of them
+ * (the first d rows) leave the product at zero and let gradients flow.
  */
-function fillUnused(target: Matrix, name: string, column: number, width: number, used: number): void {
+function fillUnused(target: Matrix, d: number, name: string, column: number, width: number, used: number): void {
   const random = new Philox(0, streamOf(`surgery/${name}`));
-  const std = Math.sqrt(1 / (3 * target.rows));
-  for (let r = 0; r < target.rows; r++)
+  const std = Math.sqrt(1 / (3 * d));
+  for (let r = 0; r < d; r++)
     for (let j = used; j < width; j++) target.data[r * target.columns + column + j] = std * random.normal();
 }
 
@@ -351,7 +382,7 @@ function placeValues(
   });
   const { left, right } = factorForm(outputs, values, c, vHeadDim, false);
   put(out.get("v_proj") as Matrix, kv * vHeadDim, multiply(values, right), 1);
-  fillUnused(out.get("v_proj") as Matrix, `${path}/v${kv}`, kv * vHeadDim, vHeadDim, left.rank);
+  fillUnused(out.get("v_proj") as Matrix, d, `${path}/v${kv}`, kv * vHeadDim, vHeadDim, left.rank);
   const target = out.get("out_proj") as Matrix;
   heads.forEach((h, k) => {
     const rows = multiply(outputs[k] as Matrix, left);
