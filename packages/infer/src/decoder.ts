@@ -1,7 +1,12 @@
 // A Decoder feeds tokens to a model and keeps its cache: prefill, then one token at a time, with rollback. It knows
 // nothing of sampling. Weights are the model's own buffers, so a model can be trained and decoded without copies.
+//
+// Rows of attention can be cut off anywhere; the state of a recurrent layer is known only before and after the last
+// piece. Rolling back further goes to the nearest length where it is known, and what lies between is fed once more with
+// the next tokens: right in any case, free where the last piece alone is taken back.
 import { ModelCache } from "@caramba/kvcache";
-import { attentionLayers, type Model } from "@caramba/model";
+import { AttentionLayer } from "@caramba/layers";
+import { type Model, modelMemory } from "@caramba/model";
 import { type Backend, CarambaError, type DeviceBuffer, defaultBackend } from "@caramba/tensor";
 import { compileStep, type StepKind, type StepProgram } from "./step-graph.ts";
 
@@ -38,6 +43,9 @@ export class Decoder {
   readonly #pieceLength: number;
   readonly #localWindow: number | null | undefined;
   readonly #steps = new Map<StepKind, StepProgram>();
+  /** Tokens of each sequence so far, kept where states are; those after the cache's length are to be fed again. */
+  #fed: number[][] = [];
+  #again = 0;
   /** Outputs of a decode step, which has fixed shapes: written over and over. */
   #decodeInto: Record<string, DeviceBuffer> | undefined;
 
@@ -53,14 +61,17 @@ export class Decoder {
     this.vocabSize = vocabSize;
     this.batchSize = options.batchSize ?? 1;
     this.#storage = options.storage ?? "fp16";
-    const attention = attentionLayers(model).map(({ layer }) => layer);
-    const own = attention.flatMap(({ config }) => (config.qChunk === null ? [] : [config.qChunk]));
+    const memory = modelMemory(model, { continued: true });
+    const own = memory.rows.flatMap(({ layer }) =>
+      layer instanceof AttentionLayer && layer.config.qChunk !== null ? [layer.config.qChunk] : [],
+    );
     const wanted = options.qChunk === undefined ? Math.min(longestPiece, ...own) : (options.qChunk ?? longestPiece);
     this.#pieceLength = Math.min(longestPiece, positive("qChunk", wanted));
     this.#localWindow =
       options.localWindow == null ? options.localWindow : positive("localWindow", options.localWindow);
-    const layers = attention.map((layer) => layer.cacheParts);
+    const layers = memory.rows.map(({ layer }) => layer.cacheParts);
     this.cache = new ModelCache(layers, {
+      states: memory.states.map(({ layer }) => layer.stateParts),
       backend,
       batchSize: this.batchSize,
       maxLength: options.maxSeqLen ?? 2048,
@@ -73,9 +84,9 @@ export class Decoder {
     return new Decoder(model, options.backend ?? (await defaultBackend()), options);
   }
 
-  /** Positions in the cache. */
+  /** Positions fed and not forgotten. */
   get length(): number {
-    return this.cache.length;
+    return this.cache.length + this.#again;
   }
 
   /**
@@ -96,27 +107,46 @@ export class Decoder {
           code: "token-id",
           remedy: "encode the prompt with the model's own tokenizer",
         });
-    this.cache.reserve(this.cache.length + t);
+    this.cache.reserve(this.length + t);
+    const start = this.cache.length;
+    const rows = Array.from({ length: this.batchSize }, (_, row) => tokens.subarray(row * t, (row + 1) * t));
+    const all = this.#again === 0 ? rows : rows.map((row, i) => [...(this.#fed[i] ?? []).slice(start), ...row]);
+    const length = t + this.#again;
     let logits = new Float32Array();
-    for (let from = 0; from < t; from += this.#pieceLength) {
-      const to = Math.min(t, from + this.#pieceLength);
+    for (let from = 0; from < length; from += this.#pieceLength) {
+      const to = Math.min(length, from + this.#pieceLength);
       const piece = new Int32Array(this.batchSize * (to - from));
-      for (let row = 0; row < this.batchSize; row++)
-        piece.set(tokens.subarray(row * t + from, row * t + to), row * (to - from));
+      all.forEach((row, i) => {
+        piece.set(row.slice(from, to), i * (to - from));
+      });
       logits = await this.#feedPiece(piece, to - from);
+      // Should a later piece fail, what is in the cache is not fed again.
+      this.#remember(all, from, to);
     }
     return logits;
+  }
+
+  /** Notes pieces that are in the cache now, for a rollback that has to feed some of them again. */
+  #remember(rows: readonly ArrayLike<number>[], from: number, to: number): void {
+    if (this.cache.states.length === 0) return;
+    const before = this.cache.length - (to - from);
+    this.#fed = rows.map((row, i) => {
+      const fed = this.#fed[i] ?? [];
+      for (let at = from; at < to; at++) fed[before + at - from] = row[at] as number;
+      return fed;
+    });
+    this.#again = Math.max(0, this.#again - (to - from));
   }
 
   /** One session's work: t tokens per sequence after what is cached. */
   async #feedPiece(tokens: Int32Array, t: number): Promise<Float32Array<ArrayBuffer>> {
     const start = this.cache.length;
     const kind: StepKind = start === 0 ? "prefill" : t === 1 ? "decode" : "append";
-    const { program, past, fresh } = await this.#step(kind);
+    const { program, inputs, past, fresh, statesBefore, statesAfter } = await this.#step(kind);
     const feeds: Record<string, DeviceBuffer | Int32Array | { data: Int32Array; shape: number[] }> = {
       tokens: { data: tokens, shape: [this.batchSize, t] },
-      positions: Int32Array.from({ length: t }, (_, i) => start + i),
     };
+    if (inputs.has("positions")) feeds["positions"] = Int32Array.from({ length: t }, (_, i) => start + i);
     past.forEach((names, i) => {
       const parts = [...(this.cache.layers[i]?.values() ?? [])];
       names.forEach((name, j) => {
@@ -124,11 +154,26 @@ export class Decoder {
         if (part) feeds[name] = part.view();
       });
     });
-    const into = kind === "decode" ? this.#into(fresh) : undefined;
-    const outputs = await program.run(feeds, into ? { into } : {});
-    this.cache.append(fresh.map((names) => names.map((name) => outputs[name] as DeviceBuffer)));
+    statesBefore.forEach((names, i) => {
+      const parts = this.cache.states[i]?.view() ?? [];
+      names.forEach((name, j) => {
+        feeds[name] = parts[j] as DeviceBuffer;
+      });
+    });
+    // States are written where the ones before the last piece were, so that those of this piece's start remain.
+    const spare = this.cache.spareStates();
+    const into: Record<string, DeviceBuffer> = kind === "decode" ? { ...this.#into(fresh) } : {};
+    statesAfter.forEach((names, i) => {
+      names.forEach((name, j) => {
+        into[name] = spare[i]?.[j] as DeviceBuffer;
+      });
+    });
+    const outputs = await program.run(feeds, { into });
+    const made = (all: readonly (readonly string[])[]) =>
+      all.map((names) => names.map((name) => outputs[name] as DeviceBuffer));
+    this.cache.append(made(fresh), made(statesAfter), t);
     const logits = (await this.backend.read(outputs["logits"] as DeviceBuffer)) as Float32Array<ArrayBuffer>;
-    if (!into) for (const buffer of Object.values(outputs)) this.backend.dispose(buffer);
+    for (const [name, buffer] of Object.entries(outputs)) if (!(name in into)) this.backend.dispose(buffer);
     return logits;
   }
 
@@ -138,14 +183,22 @@ export class Decoder {
     await this.#step("decode");
   }
 
-  /** Forgets the last n positions. */
+  /** Forgets the last n positions. With recurrent layers, some of what is left may be fed again with the next tokens. */
   rollback(n: number): void {
-    this.cache.truncate(this.cache.length - n);
+    const length = this.length - n;
+    if (!Number.isInteger(n) || n < 0 || length < 0)
+      throw new CarambaError(`cannot roll ${this.length} positions back by ${n}`, {
+        code: "cache",
+        remedy: "roll back by at most the length",
+      });
+    this.cache.truncate(this.cache.keptLength(Math.min(length, this.cache.length)));
+    this.#again = length - this.cache.length;
+    for (const row of this.#fed) row.length = Math.min(row.length, length);
   }
 
   /** Forgets everything. */
   reset(): void {
-    this.cache.truncate(0);
+    this.rollback(this.length);
   }
 
   /** Frees sessions and cache; the model's weights stay. */

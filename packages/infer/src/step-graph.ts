@@ -1,14 +1,17 @@
 // The graphs of cached inference. One forward pass over T new tokens with P cached positions is one session: it reads
-// the past in place and returns logits of the last token and the new cache rows, which the host appends. P stays
-// symbolic, so that one decode session serves a cache of any length; T is 1 when decoding and symbolic otherwise.
-import type { CachedModule } from "@caramba/layers";
+// the past in place and returns logits of the last token and the new cache rows, which the host appends; recurrent layers
+// read their states and return new ones. P stays symbolic, so that one decode session serves a cache of any length; T is 1
+// when decoding and symbolic otherwise.
+import type { CachedModule, StatefulModule } from "@caramba/layers";
 import type { Model } from "@caramba/model";
 import {
   type Backend,
+  CarambaError,
   cast,
   compile,
   type Dim,
   input,
+  leafName,
   mulDims,
   type Program,
   reshape,
@@ -30,17 +33,23 @@ export interface StepGraphOptions {
 
 /** A forward pass over new tokens, not yet compiled. */
 export interface StepGraph {
-  /** `logits` [B, V] of the last token, and the new cache rows by the names in `fresh`. */
+  /** `logits` [B, V] of the last token, the new cache rows and the new states by their names below. */
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** Names of the past's inputs per layer, in cache order; empty for prefill. */
   readonly past: readonly (readonly string[])[];
   /** Names of the new rows' outputs per layer, in cache order. */
   readonly fresh: readonly (readonly string[])[];
+  /** Names of the states' inputs per recurrent layer, in order of execution; empty for prefill. */
+  readonly statesBefore: readonly (readonly string[])[];
+  /** Names of the new states' outputs per recurrent layer, in order of execution. */
+  readonly statesAfter: readonly (readonly string[])[];
 }
 
 /** A compiled forward pass over new tokens. */
 export interface StepProgram extends Omit<StepGraph, "outputs"> {
   readonly program: Program;
+  /** Names of the inputs that are read: a model without rotary positions has no `positions`. */
+  readonly inputs: ReadonlySet<string>;
 }
 
 /** What a compiled step depends on. */
@@ -51,8 +60,9 @@ export interface StepOptions extends StepGraphOptions {
 
 /** Builds and compiles one kind of step. Logits come out as [B, V]. */
 export async function compileStep(model: Model, kind: StepKind, options: StepOptions): Promise<StepProgram> {
-  const { outputs, past, fresh } = stepGraph(model, kind, options);
-  return { program: await compile({ outputs }, { backend: options.backend }), past, fresh };
+  const { outputs, ...names } = stepGraph(model, kind, options);
+  const program = await compile({ outputs }, { backend: options.backend });
+  return { program, inputs: new Set(program.graph.inputs.map(leafName)), ...names };
 }
 
 /** The graph of one kind of step, whose inputs are `tokens` [B, T], `positions` [T] and the past's rows. */
@@ -81,12 +91,44 @@ export function stepGraph(model: Model, kind: StepKind, options: StepGraphOption
       },
     };
   };
+  const statesBefore: string[][] = [];
+  const statesAfter: string[][] = [];
+  const state = (path: string, layer: StatefulModule) => {
+    const index = statesAfter.length;
+    const names = layer.stateParts.map((part) => `${index}.${part.name}`);
+    statesAfter.push(names.map((name) => `new.state.${name}`));
+    if (kind !== "prefill") statesBefore.push(names.map((name) => `past.state.${name}`));
+    const stored = layer.stateParts.map(
+      (part, i) => [part.name, input(`past.state.${names[i]}`, [batchSize, ...part.shape])] as const,
+    );
+    return {
+      past: kind === "prefill" ? null : new Map(stored),
+      update: (parts: ReadonlyMap<string, Tensor>) => {
+        layer.stateParts.forEach((part, i) => {
+          const value = parts.get(part.name);
+          if (!value)
+            throw new CarambaError(`${path}: the layer hands over no state "${part.name}"`, {
+              code: "state",
+              remedy: "call update with every part of stateParts",
+            });
+          outputs[`new.state.${names[i]}`] = value;
+        });
+      },
+    };
+  };
   const logits = model.forward(input("tokens", [batchSize, t], "int32"), {
     positions: input("positions", [t], "int32"),
     cache,
+    state,
     ...(localWindow === undefined ? {} : { localWindow }),
     lastOnly: true,
   });
   const vocabulary = logits.shape[2] as number;
-  return { outputs: { logits: reshape(logits, [batchSize, vocabulary]), ...outputs }, past, fresh };
+  return {
+    outputs: { logits: reshape(logits, [batchSize, vocabulary]), ...outputs },
+    past,
+    fresh,
+    statesBefore,
+    statesAfter,
+  };
 }

@@ -75,7 +75,7 @@ export class RNNLayer extends Module implements StatefulModule {
     return this.#dropout ? [["dropout", this.#dropout]] : [];
   }
 
-  /** `h_l0`, `c_l0`, `h_l1`, ...: the state of each layer. Decoding is for one direction. */
+  /** `h_l0`, `c_l0`, `h_l1`, ...: the state of each layer. Only one direction can go on from it. */
   get stateParts(): readonly StatePart[] {
     const { width } = rnnGeometry(this.config);
     return this.#passes.flatMap(({ suffix }) => [
@@ -86,7 +86,7 @@ export class RNNLayer extends Module implements StatefulModule {
 
   forward(x: Tensor, context: ForwardContext = {}): Tensor {
     const slot = context.state?.(scopePath(), this);
-    if (slot && this.config.bidirectional)
+    if (slot?.past && this.config.bidirectional)
       throw new CarambaError(`${scopePath()}: a bidirectional RNNLayer reads what is yet to come`, {
         code: "unsupported",
         remedy: "decode with bidirectional: false, or run the model without a cache",

@@ -138,13 +138,14 @@ describe("arithmetic", () => {
     }
   });
 
-  it("without embedder takes the width of the attention, or says that there is none", () => {
+  it("without embedder takes the width of the first layer that has one, or says that there is none", () => {
     const bare = (layers: Parameters<typeof buildModel>[0]["topology"]["layers"]) =>
       buildModel({ topology: { type: "StackedTopology", layers } });
     expect(forwardFlopsPerToken(bare([{ type: "AttentionLayer", dModel: 4, nHeads: 2 }]), 3)).toBe(
       2 * (4 * 16 + 8 * 3),
     );
-    expect(() => forwardFlopsPerToken(bare([{ type: "LinearLayer", dIn: 2, dOut: 2 }]), 3)).toThrow(
+    expect(forwardFlopsPerToken(bare([{ type: "LinearLayer", dIn: 2, dOut: 5 }]), 3)).toBe(2 * 2 * 5);
+    expect(() => forwardFlopsPerToken(bare([{ type: "DropoutLayer" }]), 3)).toThrow(
       expect.objectContaining({ code: "model" }) as Error,
     );
   });
