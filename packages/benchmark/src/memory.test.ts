@@ -1,4 +1,4 @@
-import { buildModel, kvBytesPerToken } from "@caramba/model";
+import { buildModel, kvBytesPerToken, stateElements } from "@caramba/model";
 import { ReferenceBackend } from "@caramba/tensor";
 import { expect, test } from "vitest";
 import { tinyModel } from "../test-support/models.ts";
@@ -28,6 +28,28 @@ for (const [name, attention] of Object.entries(attentions))
           kvBytesPerToken(model, storage) * seqLen * batchSize,
         );
   });
+
+test("states of recurrent layers are in both cache figures, whatever the length", async () => {
+  const model = buildModel({
+    embedder: { type: "token", vocabSize: 16, dModel: 8 },
+    topology: {
+      type: "StackedTopology",
+      layers: [
+        { type: "SSMLayer", dModel: 8, dState: 4 },
+        { type: "CyclicTopology", iterations: 2, layers: [{ type: "AttentionLayer", dModel: 8, nHeads: 2 }] },
+        { type: "RNNLayer", inputSize: 8, hiddenSize: 8 },
+      ],
+    },
+  });
+  // 16 inner features of 4 states and 3 earlier inputs; h and c. Attention twice: k and v of 8 each.
+  expect(stateElements(model)).toBe(16 * (4 + 3) + 2 * 8);
+  const options = { sequenceLengths: [4, 9], batchSizes: [3], measurePeak: false };
+  const { rows } = await new MemoryBenchmark(options).run(model, backend);
+  // A state is there twice: what a step reads and what it writes.
+  const bytes = [4, 9].map((n) => 3 * (2 * 16 * n * 2 + 2 * 4 * stateElements(model)));
+  expect(rows.map((row) => (row.kvcacheMb as number) * MB)).toEqual(bytes);
+  expect(rows.map((row) => (row.kvcacheMeasuredMb as number) * MB)).toEqual(bytes);
+});
 
 test("rows: both cache figures, all layers, keys and values, by hand", async () => {
   const model = tinyModel({ attention: attentions.decoupled });

@@ -8,7 +8,7 @@ import {
 } from "@caramba/config";
 import { Decoder } from "@caramba/infer";
 import { type CacheStorage, ModelCache } from "@caramba/kvcache";
-import { attentionLayers, kvBytesPerToken, type Model } from "@caramba/model";
+import { cacheBytes, kvBytesPerToken, type Model, modelMemory } from "@caramba/model";
 import { type Backend, dtypeBytes } from "@caramba/tensor";
 import { median } from "simple-statistics";
 import { BaseBenchmark, type BenchmarkResult, checkRepeats, type Device, withBackend } from "./base-benchmark.ts";
@@ -47,14 +47,20 @@ export function modelBytes(model: Model): number {
   return bytes;
 }
 
-/** Bytes of a cache that is allocated for `seqLen` positions, and freed again. */
+/** Bytes of a cache that is allocated for `seqLen` positions, states of recurrent layers included, and freed again. */
 export function allocatedCacheBytes(
   model: Model,
   options: { backend: Backend; seqLen: number; batchSize: number; storage: CacheStorage },
 ): number {
   const { backend, seqLen, batchSize, storage } = options;
-  const parts = attentionLayers(model).map(({ layer }) => layer.cacheParts);
-  const cache = new ModelCache(parts, { backend, batchSize, maxLength: seqLen, storage, capacity: seqLen });
+  const { rows, states } = modelMemory(model);
+  const cache = new ModelCache(
+    rows.map(({ layer }) => layer.cacheParts),
+    {
+      ...{ backend, batchSize, maxLength: seqLen, storage, capacity: seqLen },
+      states: states.map(({ layer }) => layer.stateParts),
+    },
+  );
   try {
     return cache.bytes;
   } finally {
@@ -139,7 +145,7 @@ export class MemoryBenchmark extends BaseBenchmark<MemoryResult> {
           model: name,
           ...cell,
           quantization: kind,
-          kvcacheMb: measureKvcache ? (kvBytesPerToken(model, kind) * cell.seqLen * cell.batchSize) / MB : null,
+          kvcacheMb: measureKvcache ? (cacheBytes(model, cell.seqLen, kind) * cell.batchSize) / MB : null,
           kvcacheMeasuredMb:
             measureKvcache && built(kind) ? allocatedCacheBytes(model, { backend, ...cell, storage: kind }) / MB : null,
           peakMb: first ? median(peaks.map((peak) => peak.peakBytes)) / MB : null,

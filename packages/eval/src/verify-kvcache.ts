@@ -2,7 +2,8 @@
 // A quantised number takes its bits plus its share of a 2-byte scale per block; the newest residual_len tokens are kept
 // in fp16 besides.
 import type { KVCachePolicyConfig, KVCacheTensorConfig, KVCacheVerifyConfig } from "@caramba/config";
-import { attentionLayers, type Model } from "@caramba/model";
+import { AttentionLayer } from "@caramba/layers";
+import { type Model, modelMemory, stateBytes } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
 import { conclude, type VerificationResult, violationsOf } from "./result.ts";
 
@@ -20,9 +21,13 @@ function storedBytes(tensor: KVCacheTensorConfig, elements: number, tokens: numb
   return plain + scales + Math.min(tokens, tensor.residualLen) * elements * 2;
 }
 
+/** Attention layers in order of execution: one that a cycle calls twice has two caches. */
+const attentionCalls = (model: Model): AttentionLayer[] =>
+  modelMemory(model).rows.flatMap(({ layer }) => (layer instanceof AttentionLayer ? [layer] : []));
+
 /** Numbers cached per token and layer, by the policy's part names. */
 function partsOf(model: Model): Partial<Record<Part, number>>[] {
-  return attentionLayers(model).map(({ layer: { config, geometry } }) => {
+  return attentionCalls(model).map(({ config, geometry }) => {
     const { nKvHeads, headDim, semHeadDim, geoHeadDim, vHeadDim } = geometry;
     const v = nKvHeads * vHeadDim;
     return config.mode === "decoupled"
@@ -32,7 +37,8 @@ function partsOf(model: Model): Partial<Record<Part, number>>[] {
 }
 
 /**
- * Cache bytes of one sequence of `tokens` tokens over all layers, K and V, under a policy (unnamed parts: fp16).
+ * Cache bytes of one sequence of `tokens` tokens over all layers, K and V, under a policy (unnamed parts: fp16), and the
+ * float32 states of recurrent layers, which no policy touches.
  * Errors: CarambaError `cache-policy` when the policy names a part that no layer of the model has.
  */
 export function policyBytes(model: Model, policy: KVCachePolicyConfig, tokens: number): number {
@@ -46,7 +52,7 @@ export function policyBytes(model: Model, policy: KVCachePolicyConfig, tokens: n
   return layers.reduce(
     (sum, layer) =>
       sum + Object.entries(layer).reduce((s, [part, n]) => s + storedBytes(policy[part as Part] ?? fp16, n, tokens), 0),
-    0,
+    stateBytes(model),
   );
 }
 
@@ -65,7 +71,7 @@ export interface VerifyKVCacheOptions {
 export function verifyKVCache({ teacher, student, config }: VerifyKVCacheOptions): VerificationResult {
   const { nLayers, batchSize, maxSeqLen, minReductionRatio, failFast } = config;
   for (const [who, model] of Object.entries({ teacher, student })) {
-    const layers = attentionLayers(model).length;
+    const layers = attentionCalls(model).length;
     if (nLayers !== null && nLayers !== layers)
       throw new CarambaError(`kvcache verification: n_layers is ${nLayers}, but the ${who} has ${layers}`, {
         code: "verify-shape",

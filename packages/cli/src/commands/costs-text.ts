@@ -22,6 +22,7 @@ export function describeCosts(costs: TargetCosts): string[] {
     `  parameters=${grouped(costs.parameters)}`,
     `  flops_per_token=${grouped(costs.forwardFlopsPerToken)} (forward, context ${costs.context})`,
     `  kv_bytes_per_token ${kinds.join(" ")} (K and V, all layers)`,
+    ...(costs.stateBytes > 0 ? [`  state_bytes=${grouped(costs.stateBytes)} (per sequence, whatever its length)`] : []),
     `  serve_memory=${formatBytes(serve.total)}: weights ${formatBytes(serve.weights)}, fp16 cache of ${costs.context} tokens ${formatBytes(serve.cache)}, activations about ${formatBytes(serve.activations)}`,
     ...costs.runs.flatMap(({ id, memory: m }) =>
       m

@@ -10,7 +10,15 @@ import {
   type TrainConfig,
   teacherConfig,
 } from "@caramba/config";
-import { attentionLayers, cacheBytesPerElement, kvBytesPerToken, Model, parameterCount } from "@caramba/model";
+import {
+  attentionLayers,
+  cacheBytes,
+  cacheBytesPerElement,
+  kvBytesPerToken,
+  Model,
+  parameterCount,
+  stateBytes,
+} from "@caramba/model";
 import { Passes } from "./passes.ts";
 
 /** Bytes by what they hold; `total` is their sum. */
@@ -28,7 +36,7 @@ export interface TrainMemory {
   readonly total: number;
 }
 
-/** Bytes while generating with one sequence at the full context, cache in fp16; weights in float32. */
+/** Bytes while generating with one sequence at the full context, cache in fp16; weights and states in float32. */
 export interface ServeMemory {
   readonly weights: number;
   readonly cache: number;
@@ -57,6 +65,8 @@ export interface TargetCosts {
   readonly context: number;
   readonly forwardFlopsPerToken: number;
   readonly kvBytesPerToken: Readonly<Record<keyof typeof cacheBytesPerElement, number>>;
+  /** Of recurrent layers, per sequence, whatever its length. */
+  readonly stateBytes: number;
   readonly serveBytes: ServeMemory;
   readonly runs: readonly RunCosts[];
 }
@@ -80,6 +90,7 @@ export async function targetCosts(target: Target): Promise<TargetCosts> {
     context,
     forwardFlopsPerToken: passes.flopsPerToken(context),
     kvBytesPerToken: bytes as TargetCosts["kvBytesPerToken"],
+    stateBytes: stateBytes(model),
     serveBytes: serveMemory(model, context, passes),
     runs,
   };
@@ -94,7 +105,7 @@ const weightCount = (model: Model): number => parameterCount(model) + frozenPara
 
 function serveMemory(model: Model, context: number, passes: Passes): ServeMemory {
   const weights = weightCount(model) * bytesPerNumber;
-  const cache = kvBytesPerToken(model, "fp16") * context;
+  const cache = cacheBytes(model, context, "fp16");
   const activations = passes.prefillBytes(context);
   return { weights, cache, activations, total: weights + cache + activations };
 }
