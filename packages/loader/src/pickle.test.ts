@@ -108,7 +108,7 @@ describe("refuses", () => {
     const many = (opcode: string, count: number): Uint8Array => new Uint8Array(count).fill(opcode.charCodeAt(0));
     expect(() => run(many("N", pickleLimits.stack + 1))).toThrow(/values on the stack/);
     const lists = concat(latin1("("), many("]", 900_000), latin1("e"));
-    expect(() => run("]", lists, lists, lists)).toThrow(/tuples, lists and dicts/);
+    expect(() => run("]", lists, lists, lists, lists)).toThrow(/strings, tuples, lists and dicts/);
     expect(() => run("N", many("\x94", pickleLimits.memo + 1))).toThrow(/values in the memo/);
     expect(() => run(new Uint8Array(pickleLimits.bytes))).toThrow(/bytes, more than/);
   });

@@ -64,13 +64,13 @@ export class PickleError extends Error {
   }
 }
 
-/** Bounds that no state dict comes near; a stack of this many marks is nesting of this depth. */
-export const pickleLimits: Readonly<Record<"bytes" | "memo" | "stack" | "marks" | "containers", number>> = {
+/** Bounds that no state dict comes near; a stack of this many marks is nesting of this depth, a dict is four objects. */
+export const pickleLimits: Readonly<Record<"bytes" | "memo" | "stack" | "marks" | "objects", number>> = {
   bytes: 64 << 20,
   memo: 2_000_000,
   stack: 1_000_000,
   marks: 256,
-  containers: 2_000_000,
+  objects: 3_000_000,
 };
 
 const mark = Symbol("mark");
@@ -91,7 +91,7 @@ class Machine {
   #at = 0;
   #opcodeAt = 0;
   #marks = 0;
-  #containers = 0;
+  #objects = 0;
 
   constructor(bytes: Uint8Array, host: PickleHost) {
     this.#bytes = bytes;
@@ -146,10 +146,10 @@ class Machine {
         this.#push(this.#long(this.#u8()));
         break;
       case "\x8c":
-        this.#push(this.#text(this.#u8()));
+        this.#pushNew(this.#text(this.#u8()));
         break;
       case "X":
-        this.#push(this.#text(this.#u32()));
+        this.#pushNew(this.#text(this.#u32()));
         break;
       case ")":
         this.#push([]);
@@ -283,8 +283,10 @@ class Machine {
   }
 
   #pushNew(value: PickleValue): void {
-    if (++this.#containers > pickleLimits.containers) {
-      this.#fail(`more than ${pickleLimits.containers} tuples, lists and dicts`);
+    // An empty Map takes some 200 bytes.
+    this.#objects += value instanceof PickleDict ? 4 : 1;
+    if (this.#objects > pickleLimits.objects) {
+      this.#fail(`more than ${pickleLimits.objects} strings, tuples, lists and dicts`);
     }
     this.#push(value);
   }

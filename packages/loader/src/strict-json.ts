@@ -12,6 +12,12 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 
 const deepest = 64;
 const longestNumber = 400;
+/**
+ * Keys and values that one document may have, and keys of one object: keys are remembered and values built, each in many
+ * times its own bytes.
+ */
+const mostParts = 5_000_000;
+const mostKeys = 1_100_000;
 const numberToken = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/;
 
 /** Reads one JSON document from front to back. */
@@ -19,6 +25,7 @@ export class JsonReader {
   readonly #text: string;
   #at = 0;
   #depth = 0;
+  #parts = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -31,8 +38,10 @@ export class JsonReader {
     if (!this.#accept("}")) {
       do {
         const key = this.string("a key");
+        this.#countPart();
         if (seen.has(key)) this.fail(`the key ${JSON.stringify(key)} occurs twice`);
         seen.add(key);
+        if (seen.size > mostKeys) this.fail(`an object has more than ${mostKeys} keys`);
         if (!this.#accept(":")) this.fail(`expected ":" after the key ${JSON.stringify(key)}`);
         member(key);
       } while (this.#accept(","));
@@ -82,6 +91,7 @@ export class JsonReader {
   /** Reads any value, nested at most 64 deep; a number that overflows to infinity is refused. */
   value(): Json {
     this.#space();
+    this.#countPart();
     switch (this.#text[this.#at]) {
       case "{": {
         const result: { [key: string]: Json } = {};
@@ -136,6 +146,10 @@ export class JsonReader {
 
   fail(what: string): never {
     throw new JsonError(`${what} at character ${this.#at}`);
+  }
+
+  #countPart(): void {
+    if (++this.#parts > mostParts) this.fail(`more than ${mostParts} keys and values`);
   }
 
   #open(bracket: string, what: string): void {
