@@ -61,6 +61,15 @@ const models = {
     { type: "GLULayer", dModel, dFf: 24, activation: "gelu_tanh" },
     { type: "DenseLayer", dIn: dModel, dOut: dModel, normalization: "layer_norm", activation: "gelu" },
   ]),
+  "state space, recurrent cells, a cycle": tiny({}, true, [
+    { type: "SSMLayer", dModel, dState: 4 },
+    {
+      type: "CyclicTopology",
+      iterations: 2,
+      layers: [{ type: "RNNLayer", cell: "gru", inputSize: dModel, hiddenSize: dModel }],
+    },
+    { type: "RNNLayer", inputSize: dModel, hiddenSize: 40, projSize: dModel },
+  ]),
 };
 
 it.each(Object.entries(models))("%s: ONNX Runtime computes the same logits from the files", async (name, model) => {
@@ -136,6 +145,11 @@ it.each(Object.entries(models))("%s: greedy generation with a cache, from the fi
       const key = output.replace(/^new/, "past");
       const { rows, data } = past.get(key) ?? { rows: 0, data: [] };
       const [more = 0, ...width] = value.dims;
+      // A state takes the place of the one before, rows are added to the others.
+      if (key.startsWith("past.state.")) {
+        past.set(key, { rows: more, width: [...width], data: [...(value.data as Float32Array)] });
+        continue;
+      }
       past.set(key, { rows: rows + more, width, data: [...data, ...(value.data as Float32Array)] });
     }
     const logits = outputs["logits"]?.data as Float32Array;

@@ -4,8 +4,10 @@
 //   prefill   tokens [B, T], positions [T]                     -> logits [B, V] of the last token, new.I.k, new.I.v
 //   decode    tokens [B, 1], positions [1], past.I.k, past.I.v -> the same
 //
+// Recurrent layers add new.state.I.PART [B, ...] to the outputs, which takes the place of decode's input past.state.I.PART.
+//
 // A layer's k is [positions, B * key-value heads, width], v likewise; the caller appends new rows to the past along the
-// first axis. Positions count from 0: after P cached tokens, decode's is P.
+// first axis. Positions count from 0: after P cached tokens, decode's is P; a model that reads none has no such input.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { exportGraph, type WeightPlace, WeightsLayout } from "@caramba/backend-onnx";

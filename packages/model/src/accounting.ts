@@ -1,6 +1,5 @@
 // What a model costs: parameters, arithmetic, cache. Counted from the modules and graphs that run, so that a figure
 // cannot drift from what is allocated.
-import { type LayerConfig, layerSpec } from "@caramba/config";
 import { stateCopies } from "@caramba/kvcache";
 import { AttentionLayer, type CachedModule, type CachePart, type Module, type StatefulModule } from "@caramba/layers";
 import { CarambaError, Graph, graphFlops, input, type SymDim, sym, type Tensor } from "@caramba/tensor";
@@ -116,10 +115,8 @@ export function forwardFlopsPerToken(model: Model, length: number): number {
 /** The width that the first layer that declares one takes. */
 function widthOf(module: Module): number {
   for (const { module: m } of module.modules()) {
-    const config = (m as { config?: { type?: string } }).config;
-    if (config?.type !== m.type || m instanceof Model) continue;
-    const declared = layerSpec(config as LayerConfig)?.width(config as LayerConfig);
-    if (declared) return declared.value;
+    const { dModel, dIn, inputSize } = (m as { config?: Readonly<Record<string, unknown>> }).config ?? {};
+    for (const width of [dModel, dIn, inputSize]) if (typeof width === "number") return width;
   }
   throw new CarambaError("a model without embedder, of layers for any width, has no known input width", {
     code: "model",
