@@ -8,6 +8,7 @@ import { ModelCache } from "@caramba/kvcache";
 import { AttentionLayer } from "@caramba/layers";
 import { type Model, modelMemory } from "@caramba/model";
 import { type Backend, CarambaError, type DeviceBuffer, defaultBackend } from "@caramba/tensor";
+import type { DecodePlan } from "./decode-plan.ts";
 import { compileStep, type StepKind, type StepProgram } from "./step-graph.ts";
 
 /** Most tokens per sequence that one session takes in, unless `qChunk` says less. */
@@ -30,6 +31,8 @@ export interface DecoderOptions {
   readonly qChunk?: number | null;
   /** Beats the local_window of the attention layers; null: they see everything. Default: each its own. */
   readonly localWindow?: number | null;
+  /** Pieces and window by the length of the context, which beat the two above where it names them. */
+  readonly plan?: DecodePlan;
 }
 
 /** Cached inference of one model. */
@@ -42,7 +45,9 @@ export class Decoder {
   readonly #storage: "fp32" | "fp16";
   readonly #pieceLength: number;
   readonly #localWindow: number | null | undefined;
-  readonly #steps = new Map<StepKind, StepProgram>();
+  readonly #plan: DecodePlan;
+  /** By kind and window. */
+  readonly #steps = new Map<string, StepProgram>();
   /** Tokens of each sequence so far, kept where states are; those after the cache's length are to be fed again. */
   #fed: number[][] = [];
   #again = 0;
@@ -69,6 +74,7 @@ export class Decoder {
     this.#pieceLength = Math.min(longestPiece, positive("qChunk", wanted));
     this.#localWindow =
       options.localWindow == null ? options.localWindow : positive("localWindow", options.localWindow);
+    this.#plan = options.plan ?? (() => ({}));
     const layers = memory.rows.map(({ layer }) => layer.cacheParts);
     this.cache = new ModelCache(layers, {
       states: memory.states.map(({ layer }) => layer.stateParts),
@@ -113,8 +119,13 @@ export class Decoder {
     const all = this.#again === 0 ? rows : rows.map((row, i) => [...(this.#fed[i] ?? []).slice(start), ...row]);
     const length = t + this.#again;
     let logits = new Float32Array();
-    for (let from = 0; from < length; from += this.#pieceLength) {
-      const to = Math.min(length, from + this.#pieceLength);
+    for (let from = 0, to = 0; from < length; from = to) {
+      const { qChunk = this.#pieceLength, until = Infinity } = this.#plan(start + from);
+      to = Math.min(
+        length,
+        from + Math.min(positive("qChunk", qChunk), longestPiece),
+        Math.max(until - start, from + 1),
+      );
       const piece = new Int32Array(this.batchSize * (to - from));
       all.forEach((row, i) => {
         piece.set(row.slice(from, to), i * (to - from));
@@ -142,7 +153,7 @@ export class Decoder {
   async #feedPiece(tokens: Int32Array, t: number): Promise<Float32Array<ArrayBuffer>> {
     const start = this.cache.length;
     const kind: StepKind = start === 0 ? "prefill" : t === 1 ? "decode" : "append";
-    const { program, inputs, past, fresh, statesBefore, statesAfter } = await this.#step(kind);
+    const { program, inputs, past, fresh, statesBefore, statesAfter } = await this.#step(kind, start);
     const feeds: Record<string, DeviceBuffer | Int32Array | { data: Int32Array; shape: number[] }> = {
       tokens: { data: tokens, shape: [this.batchSize, t] },
     };
@@ -179,8 +190,8 @@ export class Decoder {
 
   /** Compiles the sessions of prefill and decode now instead of at first use. */
   async warm(): Promise<void> {
-    await this.#step("prefill");
-    await this.#step("decode");
+    await this.#step("prefill", 0);
+    await this.#step("decode", this.cache.length);
   }
 
   /** Forgets the last n positions. With recurrent layers, some of what is left may be fed again with the next tokens. */
@@ -227,16 +238,19 @@ export class Decoder {
     return this.#decodeInto;
   }
 
-  async #step(kind: StepKind): Promise<StepProgram> {
-    let step = this.#steps.get(kind);
+  /** The session for tokens from a position on. */
+  async #step(kind: StepKind, position: number): Promise<StepProgram> {
+    const { localWindow = this.#localWindow } = this.#plan(position);
+    const key = `${kind} ${localWindow}`;
+    let step = this.#steps.get(key);
     if (!step) {
       step = await compileStep(this.model, kind, {
         backend: this.backend,
         batchSize: this.batchSize,
         storage: this.#storage,
-        localWindow: this.#localWindow,
+        localWindow: localWindow == null ? localWindow : positive("localWindow", localWindow),
       });
-      this.#steps.set(kind, step);
+      this.#steps.set(key, step);
     }
     return step;
   }

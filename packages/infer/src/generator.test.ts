@@ -160,7 +160,6 @@ describe("Generator", () => {
     { repetitionPenalty: 1.1 },
     { useDiffusion: true },
     { stopSequences: ["."] },
-    { decodeLocalWindow: 4 },
     { cachePolicy: {} },
     { cacheResidualLen: 4 },
     { cacheKind: "q8_0" },

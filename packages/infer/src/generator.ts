@@ -3,6 +3,7 @@
 import { type GenerateConfig, type GenerateInput, generateConfig } from "@caramba/config";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError, Philox } from "@caramba/tensor";
+import { decodePlan } from "./decode-plan.ts";
 import { Decoder } from "./decoder.ts";
 import { sampleToken } from "./sampling.ts";
 
@@ -28,8 +29,6 @@ const unbuilt = [
   "stopSequences",
   "useDiffusion",
   "diffusionGuidanceScale",
-  "decodeLocalWindow",
-  "decodeLocalWindowLong",
   "cachePolicy",
   "cacheResidualLen",
   "cacheFp16PrefixLayers",
@@ -78,6 +77,7 @@ export class Generator {
       batchSize: options.batchSize ?? 1,
       maxSeqLen: config.maxSeqLen,
       storage: storageOf(config),
+      plan: decodePlan(config),
     });
     return new Generator(config, decoder, options);
   }

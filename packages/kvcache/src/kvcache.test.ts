@@ -146,6 +146,85 @@ describe("ModelCache", () => {
     expect(cache.length).toBe(4);
   });
 
+  describe("with states of recurrent layers", () => {
+    const states = [
+      [
+        { name: "h", shape: [3] },
+        { name: "c", shape: [2, 2] },
+      ],
+      [{ name: "h", shape: [1] }],
+    ];
+    const make = (parts = layers) =>
+      new ModelCache(parts, { backend, batchSize: 2, maxLength: 8, storage: "fp16", states, capacity: 8 });
+    const none: typeof layers = [];
+    const filledStates = (value: number) =>
+      states.map((parts) =>
+        parts.map(({ shape }) => {
+          const size = 2 * shape.reduce((a, b) => a * b, 1);
+          return backend.upload(new Float32Array(size).fill(value), [2, ...shape], "float32");
+        }),
+      );
+    const values = async (cache: ModelCache) =>
+      Promise.all(cache.states.map(async (state) => (await backend.read(state.view()[0] as DeviceBuffer))[0]));
+
+    it("counts both copies in float32, beside the rows", () => {
+      expect(make(none).bytes).toBe(2 * 2 * (3 + 4 + 1) * 4);
+      expect(make().bytes).toBe(2 * 2 * (3 + 4 + 1) * 4 + 8 * 2 * (2 * 3 + 2 * 5 + 4) * 2);
+      const cache = make(none);
+      cache.append([], filledStates(1), 3);
+      expect(cache.bytes).toBe(2 * 2 * (3 + 4 + 1) * 4);
+    });
+
+    it("goes back to where it was before the last append, and to the start, but nowhere between", async () => {
+      const cache = make(none);
+      cache.append([], filledStates(1), 3);
+      cache.append([], filledStates(2), 2);
+      expect([cache.length, cache.keptLength(5), cache.keptLength(4), cache.keptLength(2)]).toEqual([5, 5, 3, 0]);
+      expect(() => cache.truncate(4)).toThrow(/position 4 are not kept/);
+      cache.truncate(5);
+      expect(await values(cache)).toEqual([2, 2]);
+      cache.truncate(3);
+      expect(await values(cache)).toEqual([1, 1]);
+      expect(cache.keptLength(2)).toBe(0);
+      // What a step writes takes the place of what was undone.
+      cache.append([], filledStates(3), 1);
+      expect([cache.length, await values(cache)]).toEqual([4, [3, 3]]);
+      cache.truncate(3);
+      expect(await values(cache)).toEqual([1, 1]);
+      cache.truncate(0);
+      expect(cache.length).toBe(0);
+    });
+
+    it("lends the copy that is not read, and then knows one state only", async () => {
+      const cache = make(none);
+      cache.append([], filledStates(1), 3);
+      const spare = cache.spareStates();
+      expect([cache.keptLength(3), cache.keptLength(2)]).toEqual([3, 0]);
+      expect(await values(cache)).toEqual([1, 1]);
+      cache.append([], spare, 1);
+      expect(cache.states.map((state) => state.view())).toEqual(spare);
+      expect(cache.keptLength(3)).toBe(3);
+    });
+
+    it("refuses states that are not its own, more positions than fit, and counts that differ, and stays as it was", async () => {
+      const cache = make(none);
+      cache.append([], filledStates(1), 7);
+      expect(() => cache.append([], filledStates(2), 2)).toThrow(/at most 8 positions, 9/);
+      expect(() => cache.append([], filledStates(2).slice(1), 1)).toThrow(/states of 2 layers, given 1/);
+      expect(() => cache.append([], [...filledStates(2)].reverse(), 1)).toThrow(/a layer's state is/);
+      expect(() => cache.append([], filledStates(2))).toThrow(/said to be unknown/);
+      expect(() => cache.reserve(9)).toThrow(/at most 8/);
+      expect([cache.length, await values(cache)]).toEqual([7, [1, 1]]);
+      const both = make();
+      expect(() => both.append(fresh(2, 2), filledStates(1), 3)).toThrow(/2 new rows, said to be 3/);
+      both.append(
+        fresh(2, 2).map((parts) => parts.map(({ shape }) => backend.alloc([...shape], "float16"))),
+        filledStates(1),
+      );
+      expect(both.length).toBe(2);
+    });
+  });
+
   it("stores what it is given in half precision", async () => {
     const cache = new ModelCache([[{ name: "k", heads: 1, width: 2 }]], {
       backend,
