@@ -51,3 +51,8 @@ export const json = (): Option =>
   new Option("--json", "one JSON object on the last line of standard output, for programs; also on error").default(
     false,
   );
+export const imports = (): Option =>
+  new Option(
+    "--import <module>",
+    "run a JavaScript module first, for the layers that it registers; may be repeated",
+  ).argParser(collect);

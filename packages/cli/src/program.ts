@@ -2,7 +2,7 @@
 // command line all come from this one declaration. Each command's module is loaded only when it runs.
 import { readFileSync } from "node:fs";
 import { Argument, Command, Option } from "commander";
-import { bytes, collect, count, device, json, nonNegative, parameters, seed, share } from "./options.ts";
+import { bytes, collect, count, device, imports, json, nonNegative, parameters, seed, share } from "./options.ts";
 
 /** Receives the exit code of the command that ran. */
 type Done = (code: number) => void;
@@ -29,6 +29,10 @@ export function program(done: Done): Command {
     .version(ownVersion(), "--version", "the version of caramba")
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
+    .hook("preAction", async (_, command) => {
+      const { import: modules = [] } = command.opts<{ import?: string[] }>();
+      if (modules.length > 0) await (await import("./import-modules.ts")).importModules(modules);
+    })
     .showHelpAfterError("(--help shows how)")
     .addHelpText(
       "after",
@@ -53,7 +57,8 @@ function changes(command: Command): Command {
   return command
     .option("--set <key=value>", "change the manifest first, e.g. vars.d_model=64; may be repeated", collect)
     .option("--seed <n>", "seed of every run", seed)
-    .option("--target-params <n>", "resize the models to this many parameters, e.g. 100M", parameters);
+    .option("--target-params <n>", "resize the models to this many parameters, e.g. 100M", parameters)
+    .addOption(imports());
 }
 
 function manifestCommands(caramba: Command, done: Done): void {
@@ -242,6 +247,7 @@ function modelCommands(caramba: Command, done: Done): void {
     .option("--seed <n>", "key of the random draws", seed, 0)
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
     .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
+    .addOption(imports())
     .addOption(device())
     .addOption(json())
     .addHelpText(
@@ -269,6 +275,7 @@ function modelCommands(caramba: Command, done: Done): void {
     .option("--seed <n>", "key of the random draws", seed, 0)
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
     .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
+    .addOption(imports())
     .addOption(device())
     .addHelpText(
       "after",
@@ -304,6 +311,7 @@ function exportCommand(caramba: Command, done: Done): void {
     .option("--tokenizer <name>", "hf: tokenizer.json, a folder whose tokenizer files are copied, or byte")
     .option("--max-shard-size <size>", "hf: largest file of weights, e.g. 500MB; default 5GB", bytes)
     .option("--with-cache", "onnx: also prefill.onnx and decode.onnx, which generate with a cache")
+    .addOption(imports())
     .addOption(json())
     .addHelpText(
       "after",

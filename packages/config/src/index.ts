@@ -188,6 +188,14 @@ export {
 } from "./train.ts";
 export { type ChildNode, childrenOf, layersOf, loweredSize, mapChildren, sumLayers } from "./tree.ts";
 export {
+  registerLayerSpec,
+  type UserLayerConfig,
+  type UserLayerConfigOf,
+  type UserLayerSpec,
+  type UserLayerType,
+  userLayerSpec,
+} from "./user-layer.ts";
+export {
   type CompareVerifyConfig,
   type EvalVerifyConfig,
   type FidelityVerifyConfig,

@@ -131,11 +131,17 @@ function unknownName(path: (string | number)[], value: unknown, options: string[
   const issue: ConfigIssue = {
     code,
     path,
-    message: `expected ${wanted}, found ${found}`,
+    message: `expected ${wanted}, found ${found}${ownLayerHint(value, options)}`,
     expected: list(options),
     found,
   };
   return suggestion === undefined ? issue : { ...issue, suggestion };
+}
+
+/** A name with a slash where layers are named is one of the writer's own. */
+function ownLayerHint(value: unknown, options: readonly string[]): string {
+  const own = typeof value === "string" && value.includes("/") && options.includes("AttentionLayer");
+  return own ? "; a layer of your own is known once the module that registers it was imported (--import)" : "";
 }
 
 function mistake(path: (string | number)[], value: unknown, expected: string, found: string): ConfigIssue {

@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import type { AttentionLayerConfig } from "./attention.ts";
+import { ConfigError } from "./error.ts";
 import type { LayerSpec } from "./layer-spec.ts";
 import { type AttentionLayerInput, attentionLayerSpec } from "./layers/attention.ts";
 import { type Conv1dLayerConfig, type Conv1dLayerInput, conv1dLayerSpec } from "./layers/conv1d.ts";
@@ -25,9 +26,11 @@ import {
 import { type RNNLayerConfig, type RNNLayerInput, rnnLayerSpec } from "./layers/rnn.ts";
 import { type SSMLayerConfig, type SSMLayerInput, ssmLayerSpec } from "./layers/ssm.ts";
 import { type SwiGLULayerConfig, type SwiGLULayerInput, swigluLayerSpec } from "./layers/swiglu.ts";
-import { variants } from "./schema.ts";
+import { growing, variants } from "./schema.ts";
+import { type UserLayerConfig, type UserLayerType, userLayerSpec, userLayerSpecs } from "./user-layer.ts";
 
-export type LayerConfig =
+/** Layers of these packages. */
+export type OwnLayerConfig =
   | LinearLayerConfig
   | LayerNormLayerConfig
   | RMSNormLayerConfig
@@ -42,6 +45,9 @@ export type LayerConfig =
   | SSMLayerConfig
   | RNNLayerConfig
   | AttentionLayerConfig;
+
+/** Any layer, one from outside these packages included. */
+export type LayerConfig = OwnLayerConfig | UserLayerConfig;
 
 /** A layer inside a topology: `type` is what tells layers apart, so it is required here. */
 export type LayerInput =
@@ -58,13 +64,14 @@ export type LayerInput =
   | (Conv2dLayerInput & { type: "Conv2dLayer" })
   | (SSMLayerInput & { type: "SSMLayer" })
   | (RNNLayerInput & { type: "RNNLayer" })
-  | (AttentionLayerInput & { type: "AttentionLayer" });
+  | (AttentionLayerInput & { type: "AttentionLayer" })
+  | { type: UserLayerType; [key: string]: unknown };
 
 /** The names a manifest may write as a layer's `type`. */
 export type LayerType = LayerConfig["type"];
 
 /** Every layer's spec by type; the order in which valid names are listed. */
-const layerSpecs: { readonly [T in LayerType]: LayerSpec<Extract<LayerConfig, { type: T }>> } = {
+const layerSpecs: { readonly [T in OwnLayerConfig["type"]]: LayerSpec<Extract<OwnLayerConfig, { type: T }>> } = {
   LinearLayer: linearLayerSpec,
   LayerNormLayer: layerNormLayerSpec,
   RMSNormLayer: rmsNormLayerSpec,
@@ -81,15 +88,22 @@ const layerSpecs: { readonly [T in LayerType]: LayerSpec<Extract<LayerConfig, { 
   AttentionLayer: attentionLayerSpec,
 };
 
-/** The spec that a config's type names. */
+/** The spec that a config's type names. @throws ConfigError for a layer from outside that is not registered. */
 export function layerSpec(config: LayerConfig): LayerSpec<LayerConfig> {
-  return layerSpecs[config.type] as LayerSpec<LayerConfig>;
+  const { type } = config;
+  const own = Object.hasOwn(layerSpecs, type) ? layerSpecs[type as OwnLayerConfig["type"]] : userLayerSpec(type);
+  if (own) return own as LayerSpec<LayerConfig>;
+  const message = `expected a layer that is registered, found "${type}"; import the module that registers it first`;
+  throw new ConfigError("a layer", [{ code: "unknown_name", path: ["type"], message }]);
 }
 
-/** Every layer schema. */
-export const layerSchemas: readonly z.ZodType<LayerConfig>[] = Object.values(layerSpecs).map(
-  (spec) => (spec as LayerSpec<LayerConfig>).schema,
-);
+/** Every layer schema, those of registered layers last. */
+export function layerSchemas(): readonly z.ZodType<LayerConfig>[] {
+  return [...Object.values(layerSpecs), ...userLayerSpecs()].map((spec) => (spec as LayerSpec<LayerConfig>).schema);
+}
 
 /** Any layer. */
-export const layerConfigSchema: z.ZodType<LayerConfig> = variants("type", layerSchemas);
+export const layerConfigSchema: z.ZodType<LayerConfig> = growing(
+  () => userLayerSpecs().length,
+  () => variants("type", layerSchemas()),
+);

@@ -78,3 +78,18 @@ export function variants<const S extends readonly z.ZodType[]>(
   const members = schemas as unknown as [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]];
   return z.discriminatedUnion(key, members) as unknown as z.ZodType<z.output<S[number]>>;
 }
+
+/**
+ * A schema that is made anew when `version` has changed since it was last used. zod asks a lazy schema once; here the
+ * answer changes when a layer is registered, so the property that holds it is replaced by a getter.
+ */
+export function growing<T>(version: () => number, make: () => z.ZodType<T>): z.ZodType<T> {
+  let made: { readonly version: number; readonly schema: z.ZodType<T> } | undefined;
+  const current = (): z.ZodType<T> => {
+    if (made?.version !== version()) made = { version: version(), schema: make() };
+    return made.schema;
+  };
+  const schema = z.lazy(current);
+  Object.defineProperty(schema._zod, "innerType", { get: current });
+  return schema;
+}

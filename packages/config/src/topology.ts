@@ -5,7 +5,8 @@
 import { z } from "zod";
 import { type GraphTopologyConfig, graphTopologySchema, lowerGraph } from "./graph-topology.ts";
 import { type LayerConfig, layerSchemas } from "./layer.ts";
-import { exactly, object, positiveInt, variants } from "./schema.ts";
+import { exactly, growing, object, positiveInt, variants } from "./schema.ts";
+import { userLayerSpecs } from "./user-layer.ts";
 
 /** A child of a topology. */
 export type NodeConfig = LayerConfig | TopologyConfig;
@@ -74,7 +75,10 @@ export type TopologyConfig =
 export type TopologyType = TopologyConfig["type"];
 
 /** A layer or a topology. */
-export const nodeSchema: z.ZodType<NodeConfig> = z.lazy(() => variants("type", [...layerSchemas, ...topologySchemas]));
+export const nodeSchema: z.ZodType<NodeConfig> = growing(
+  () => userLayerSpecs().length,
+  () => variants("type", [...layerSchemas(), ...topologySchemas]),
+);
 
 const layers = z.array(nodeSchema).min(1).describe("Children: layers and topologies");
 const repeat = positiveInt.default(1).describe("Independent copies of the children, one after the other");

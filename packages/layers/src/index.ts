@@ -28,3 +28,4 @@ export { RNNLayer } from "./rnn.ts";
 export { inverseFrequencies, RoPE, type RopeTables, ropeTables } from "./rope.ts";
 export { SSMLayer } from "./ssm.ts";
 export { SwiGLULayer } from "./swiglu.ts";
+export { type LayerFieldShapes, registerLayer, type UserLayer } from "./user-layer.ts";

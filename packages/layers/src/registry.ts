@@ -1,5 +1,5 @@
 // Type name -> class. Adding a layer is one file and one line here.
-import type { LayerConfig } from "@caramba/config";
+import type { LayerConfig, UserLayerConfig } from "@caramba/config";
 import { AttentionLayer } from "./attention.ts";
 import { Conv1dLayer } from "./conv1d.ts";
 import { Conv2dLayer } from "./conv2d.ts";
@@ -14,6 +14,7 @@ import { LayerNormLayer, RMSNormLayer } from "./norm.ts";
 import { RNNLayer } from "./rnn.ts";
 import { SSMLayer } from "./ssm.ts";
 import { SwiGLULayer } from "./swiglu.ts";
+import { buildUserLayer } from "./user-layer.ts";
 
 /** Builds the layer that a config describes. */
 export function buildLayer(config: LayerConfig): Module {
@@ -47,6 +48,6 @@ export function buildLayer(config: LayerConfig): Module {
     case "SwiGLULayer":
       return new SwiGLULayer(config);
     default:
-      return config satisfies never;
+      return buildUserLayer(config satisfies UserLayerConfig);
   }
 }
