@@ -31,11 +31,19 @@ export function narrate(display: Display, now: () => number = () => performance.
         break;
       }
       case "train": {
-        const { runId, phase, step, totalSteps, loss, tokensPerSecond, valLoss, blockIndex } = event.event;
+        const { runId, phase, step, totalSteps, loss, tokensPerSecond, valLoss, blockIndex, metrics } = event.event;
         const layer = blockIndex === null ? "" : ` layer ${blockIndex + 1}`;
         const facts = [`loss ${loss.toFixed(4)}`, `${compact(pace.speed(runId, tokensPerSecond))} tok/s`];
         const left = timeLeft(pace.left(runId, step, totalSteps));
         display.live({ label: `${runId} ${phase}${layer}`, done: step, total: totalSteps, facts: [...facts, ...left] });
+        for (const [key, what] of [
+          ["autotuneSpike", "the loss spiked"],
+          ["autotunePlateau", "the loss stays where it is"],
+        ] as const)
+          if (metrics[key] !== undefined)
+            display.line(
+              `  ${runId} ${step}/${totalSteps}${layer}: ${what}, rate ${(metrics["autotuneRate"] ?? 0).toPrecision(3)} from here`,
+            );
         if (valLoss !== null)
           display.line(
             `  ${runId} ${step}/${totalSteps}: validation loss ${valLoss.toFixed(4)}, perplexity ${perplexity(valLoss)}`,

@@ -40,16 +40,6 @@ const checks: readonly Check[] = [
   ["teacherSanityReference", (t) => t.teacherSanityReference !== "none", "use none"],
   ["profileEvery", (t) => t.profileEvery > 0, "set it to 0"],
   ["dbaInit", (t) => t.dbaInit === "svd-legacy", "use svd or random"],
-  [
-    "blockwiseDistillTarget",
-    (t) => t.phase === "blockwise" && t.blockwiseDistillTarget !== "attention",
-    "use attention",
-  ],
-  [
-    "blockwiseAutotuneEnabled",
-    (t) => t.phase === "blockwise" && t.blockwiseAutotuneEnabled && t.blockwiseAutotuneMode !== "off",
-    "set it to false",
-  ],
 ];
 
 const instruments = ["rich", "jsonl", "none"];

@@ -145,19 +145,26 @@ const shape = {
   convergence_patience: positiveInt.default(50).describe("Steps without a new best before giving up on a block"),
   convergence_max_steps: positiveInt.default(5000).describe("Most steps per block in convergence mode"),
 
-  blockwise_autotune_enabled: no.describe("Watch the loss for spikes and plateaus"),
+  blockwise_autotune_enabled: no.describe("Blockwise: watch the loss for spikes and plateaus"),
   blockwise_autotune_mode: z
     .enum(["off", "monitor", "active"])
     .default("monitor")
-    .describe("Report only, or lower the rate"),
-  blockwise_autotune_min_lr: positive.default(1e-6).describe("Lowest rate"),
-  blockwise_autotune_lr_decay: positive.default(0.5).describe("Factor of each lowering"),
-  blockwise_autotune_plateau_patience: positiveInt.default(100).describe("Steps without progress"),
-  blockwise_autotune_ema_decay: probability.default(0.99).describe("Smoothing of the loss"),
-  blockwise_autotune_spike_std: positive.default(3).describe("Standard deviations that make a spike"),
-  blockwise_autotune_window_size: positiveInt.default(50).describe("Losses looked at"),
+    .describe("off; monitor: report in the log; active: lower the rate too"),
+  blockwise_autotune_min_lr: positive.default(1e-6).describe("Lowest rate that active goes down to"),
+  blockwise_autotune_lr_decay: positive.default(0.5).describe("Factor of the rate at each event"),
+  blockwise_autotune_plateau_patience: positiveInt
+    .default(100)
+    .describe("Steps without a new low of the smoothed loss that make a plateau"),
+  blockwise_autotune_ema_decay: probability.default(0.99).describe("Smoothing of the loss: share of the past"),
+  blockwise_autotune_spike_std: positive
+    .default(3)
+    .describe("Standard deviations above the smoothed loss that make a spike"),
+  blockwise_autotune_window_size: positiveInt.default(50).describe("Losses that the standard deviation is taken of"),
   blockwise_autotune_log_every: positiveInt.default(50).describe("Steps between reports"),
-  blockwise_distill_target: z.enum(["attention", "residual"]).default("attention").describe("What a block imitates"),
+  blockwise_distill_target: z
+    .enum(["attention", "residual"])
+    .default("attention")
+    .describe("What is imitated: the attention's output, or that of the ResidualTopology around it"),
   blockwise_truncated_forward: yes.describe("Informational: a block is trained alone, on stored inputs"),
   blockwise_teacher_cache_max_size: nonNegativeInt.default(100).describe("Teacher batches kept"),
   blockwise_grad_clip_norm: nonNegative.default(0).describe("Clip a block's gradient norm; 0 is off"),
@@ -237,6 +244,14 @@ function trainRules(train: TrainConfig): RuleIssue[] {
   ] as const) {
     if (value === 1)
       issues.push({ path: [key], message: "expected a decay below 1, found 1: the moment would never change" });
+  }
+  if (train.blockwiseAutotuneEmaDecay === 1) {
+    const message = "expected a decay below 1, found 1: the smoothed loss would never change";
+    issues.push({ path: ["blockwise_autotune_ema_decay"], message });
+  }
+  if (train.blockwiseAutotuneLrDecay > 1) {
+    const message = `expected a factor of at most 1, found ${train.blockwiseAutotuneLrDecay}: the rate is lowered by it`;
+    issues.push({ path: ["blockwise_autotune_lr_decay"], message });
   }
   if (train.kdWeight > 0 && train.phase !== "global") {
     const message = `expected phase: global with kd_weight, found ${train.phase}: only the global phase distils logits`;

@@ -17,7 +17,16 @@ export interface LoggedStep {
   readonly valLoss: number | null;
   /** Terms in the loss that layers ask for, such as the load balancing of experts; absent where there are none. */
   readonly auxLoss?: number;
+  /** Blockwise with its loss watched: the smoothed loss and the rate before the schedule, every so many steps. */
+  readonly autotuneEma?: number;
+  readonly autotuneRate?: number;
+  /** 1 where the loss spiked, or stayed where it was for long. */
+  readonly autotuneSpike?: number;
+  readonly autotunePlateau?: number;
 }
+
+/** Metrics that are logged where a step has them. */
+const logged = ["auxLoss", "autotuneEma", "autotuneRate", "autotuneSpike", "autotunePlateau"] as const;
 
 /** Appends steps to a file and reads them back. */
 export class TrainingLog {
@@ -35,7 +44,6 @@ export class TrainingLog {
 
   /** Notes a step. @throws CarambaError `log`. */
   add(event: TrainEvent): void {
-    const { auxLoss } = event.metrics;
     const step: LoggedStep = {
       run: event.runId,
       phase: event.phase,
@@ -44,7 +52,7 @@ export class TrainingLog {
       lr: event.lr,
       tokPerSec: Math.round(event.tokensPerSecond),
       valLoss: event.valLoss,
-      ...(auxLoss === undefined ? {} : { auxLoss }),
+      ...Object.fromEntries(logged.flatMap((key) => (key in event.metrics ? [[key, event.metrics[key]]] : []))),
     };
     this.#pending.push(`${JSON.stringify(step)}\n`);
     if (this.#pending.length >= 20 || event.step === event.totalSteps) this.flush();

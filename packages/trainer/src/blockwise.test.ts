@@ -174,14 +174,80 @@ describe("runBlockwise", () => {
     expect(await rates(true)).toEqual([1, 3 / 4, 2 / 4, 1 / 4, 1, 3 / 4, 2 / 4, 1 / 4]);
   });
 
-  it("refuses what is not built, and a teacher that does not fit", async () => {
-    const refuses = async (train: object, code: string, about: RegExp) =>
-      expect(runBlockwise(fresh({ steps: 1, train }).context)).rejects.toMatchObject({
-        code,
-        message: expect.stringMatching(about),
-      });
-    await refuses({ blockwiseAutotuneEnabled: true }, "unsupported", /blockwise_autotune_enabled/);
-    await refuses({ blockwiseDistillTarget: "residual" }, "unsupported", /blockwise_distill_target/);
+  it("imitates the residual branch where it is asked to, and trains the attention layer alone", async () => {
+    const { model, context } = fresh({ steps: 40, train: { blockwiseDistillTarget: "residual" } });
+    const { tokens } = context.batches.batchAt(0);
+    const before = await values(model);
+    const branches = async (m: Model): Promise<Float32Array[]> => {
+      const holds = (_: string, module: { type: string; children: readonly (readonly [string, { type: string }])[] }) =>
+        module.type === "ResidualTopology" && module.children.some(([, child]) => child.type === "AttentionLayer");
+      const { traced } = traceForward(m, input("tokens", [2, 8], "int32"), holds);
+      const outputs = Object.fromEntries(traced.map(({ output }, i) => [`${i}`, output]));
+      const found = await (await compile({ outputs }, { backend })).read({ tokens });
+      return traced.map((_, i) => found[`${i}`] as Float32Array);
+    };
+    // Dropout acts while training: a student without it says what the first loss must be.
+    const still = tinyModel("student", 1, 0);
+    const sure = tinyRun({
+      backend,
+      model: still,
+      teacher: tinyModel("teacher", 7, 0),
+      train: { phase: "blockwise", blockwiseDistillTarget: "residual" },
+      steps: 1,
+    });
+    const [own, theirs] = [await branches(still), await branches(teacher)];
+    const expected = (own[0] as Float32Array).reduce((s, v, k) => s + Math.abs(v - (theirs[0]?.[k] as number)), 0);
+    expect((await runBlockwise(sure)).blocks[0]?.firstLoss).toBeCloseTo(expected / (own[0]?.length as number), 6);
+
+    const { blocks } = await runBlockwise(context);
+    for (const { firstLoss, lastLoss } of blocks) expect(lastLoss).toBeLessThan(firstLoss);
+    const after = await values(model);
+    const changed = [...after]
+      .filter(([path, v]) => v.some((x, i) => x !== before.get(path)?.[i]))
+      .map(([path]) => path);
+    const attention = attentionLayers(model).flatMap(({ layer }) =>
+      [...layer.variables().values()].filter((v) => v.trainable).map((v) => v.name),
+    );
+    expect(changed.sort()).toEqual(attention.sort());
+  });
+
+  it("watches the loss: reports in one mode, lowers the rate of later steps in the other", async () => {
+    const watch = async (blockwiseAutotuneMode: string, more: object = {}) => {
+      const found: { lr: number; blockIndex: number | null; metrics: Readonly<Record<string, number>> }[] = [];
+      const train = {
+        lr: 1e-6, // so low that nothing happens for long
+        blockwiseAutotuneEnabled: true,
+        blockwiseAutotuneMode,
+        blockwiseAutotunePlateauPatience: 2,
+        blockwiseAutotuneEmaDecay: 0,
+        blockwiseAutotuneMinLr: 4e-7,
+        blockwiseAutotuneLogEvery: 5,
+        blockwiseTeacherCacheMaxSize: 5,
+        ...more,
+      };
+      await runBlockwise({ ...fresh({ steps: 12, train }).context, onEvent: (event) => found.push(event) });
+      return found;
+    };
+    const events = (found: Awaited<ReturnType<typeof watch>>) =>
+      found.map(({ metrics }) => metrics["autotunePlateau"] ?? 0);
+    const monitor = await watch("monitor");
+    expect(new Set(monitor.map(({ lr }) => lr))).toEqual(new Set([1e-6]));
+    expect(events(monitor)).toContain(1);
+    expect(monitor[4]?.metrics).toMatchObject({ autotuneEma: expect.any(Number), autotuneRate: 1e-6 });
+    const active = await watch("active");
+    for (const [i, { lr }] of active.entries()) {
+      const plateaus = events(active)
+        .slice(0, i)
+        .reduce((a, b) => a + b, 0);
+      expect(lr).toBe([1e-6, 5e-7][plateaus] ?? 4e-7);
+    }
+    expect(active.at(-1)?.lr).toBe(4e-7);
+    const reset = await watch("active", { blockwiseResetLrEachBlock: true });
+    expect(reset.find(({ blockIndex }) => blockIndex === 1)?.lr).toBe(1e-6);
+    for (const { metrics } of await watch("off")) expect(metrics).toEqual({});
+  });
+
+  it("refuses a teacher that does not fit", async () => {
     const { context } = fresh({ steps: 1 });
     await expect(runBlockwise({ ...context, teacher: null })).rejects.toMatchObject({ code: "teacher" });
   });

@@ -18,6 +18,7 @@ import {
 } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import { CarambaError, type Variable } from "@caramba/tensor";
+import { type AutotuneState, readAutotune } from "./autotune.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /** Where a run's checkpoints live and what they must agree with. */
@@ -43,6 +44,8 @@ export interface Progress {
   readonly blockIndex: number | null;
   readonly blockStep: number | null;
   readonly final: boolean;
+  /** Blockwise, where the loss is watched: what is remembered of it. */
+  readonly autotune?: AutotuneState | null;
 }
 
 /** A restored position, with the optimizer states still to be handed to the optimizer. */
@@ -80,7 +83,7 @@ export class RunStore {
       tokenizer,
       seed,
       dataHash,
-      schedule: { settings },
+      schedule: { settings, ...(progress.autotune ? { autotune: progress.autotune } : {}) },
     };
     const checkpoint: Checkpoint<DeferredTensor, unknown> = {
       state,
@@ -120,7 +123,7 @@ export class RunStore {
   /** Loads a checkpoint of this run into the model. */
   async #resume({ path, state }: GoodCheckpoint): Promise<Restored & { readonly path: string }> {
     const { dataHash, settings } = this.options;
-    const schedule = state.schedule as { settings?: unknown } | null;
+    const schedule = state.schedule as { settings?: unknown; autotune?: unknown } | null;
     const differs =
       state.dataHash !== dataHash
         ? "its training data is another"
@@ -140,6 +143,7 @@ export class RunStore {
       blockIndex: state.blockIndex,
       blockStep: state.blockStep,
       final: state.final,
+      autotune: readAutotune(schedule?.autotune),
       optimizer: optimizer ?? null,
     };
   }

@@ -39,6 +39,19 @@ const runs: Record<string, Pick<TinyRun, "train" | "steps">> = {
   },
   "global with distillation": { train: { phase: "global", kdWeight: 0.5, kdTemperature: 2 }, steps: 6 },
   blockwise: { train: { phase: "blockwise", blockwiseTeacherCacheMaxSize: 3, scheduler: "linear" }, steps: 5 },
+  "blockwise with its loss watched": {
+    train: {
+      phase: "blockwise",
+      blockwiseAutotuneEnabled: true,
+      blockwiseAutotuneMode: "active",
+      blockwiseAutotunePlateauPatience: 2,
+      blockwiseAutotuneEmaDecay: 0.3,
+      blockwiseAutotuneWindowSize: 2,
+      blockwiseAutotuneSpikeStd: 0.5,
+      lr: 3e-2,
+    },
+    steps: 8,
+  },
   "blockwise until convergence": {
     train: { phase: "blockwise", convergenceTarget: 1e-6, convergencePatience: 4, convergenceMaxSteps: 6 },
     steps: 1,

@@ -2,14 +2,16 @@
 //   loss_i = mean | teacher attention_i - student attention_i |,
 // the student's layer i fed with what the student's own earlier layers produce. While block i is trained everything
 // before it is frozen, so for a fixed pool of batches both its input and its target are constants: they are computed
-// once per block and read from this cache at every step, and a step runs one attention layer, not two models.
-import type { AttentionLayer } from "@caramba/layers";
+// once per block and read from this cache at every step, and a step runs one attention layer, not two models. With
+// `blockwise_distill_target: residual` the output of the residual branch around the layer is imitated instead, x + f(x).
+import type { AttentionLayer, Module } from "@caramba/layers";
 import { restore } from "@caramba/loader";
 import { attentionLayers, type Model, traceForward } from "@caramba/model";
 import {
   abs,
   CarambaError,
   compile,
+  type Dim,
   type HostArray,
   input,
   mean,
@@ -19,6 +21,7 @@ import {
   type Variable,
   withScope,
 } from "@caramba/tensor";
+import { type AutotuneState, autotuneMetrics, beginBlock, observeLoss, watchesLoss } from "./autotune.ts";
 import { breathe } from "./events.ts";
 import type { RunStore } from "./persistence.ts";
 import type { RunContext, RunOutcome } from "./run-language.ts";
@@ -45,7 +48,41 @@ interface Sample {
   readonly target: HostArray;
 }
 
-/** Input of the student's i-th attention layer and output of the teacher's, for pool batches, computed on demand. */
+/** One attention layer, and the module whose output is to become the teacher's: itself or the branch around it. */
+interface Block {
+  readonly layer: AttentionLayer;
+  readonly path: string;
+  readonly module: Module;
+}
+
+function blocksOf(model: Model, target: "attention" | "residual"): Block[] {
+  const branches = model.modules().filter(({ module }) => module.type === "ResidualTopology");
+  return attentionLayers(model).map(({ path, layer }) => {
+    if (target === "attention") return { layer, path, module: layer };
+    // Modules come outermost first.
+    const around = branches.filter((branch) => path.startsWith(`${branch.path}.`)).at(-1);
+    if (!around)
+      throw new CarambaError(`blockwise_distill_target residual: no ResidualTopology is around the layer ${path}`, {
+        code: "topology",
+        remedy: "set blockwise_distill_target: attention",
+      });
+    return { layer, ...around };
+  });
+}
+
+/** Where a module's input and output are in the graph of a model. */
+function traceOf(model: Model, tokens: Tensor, { module, path }: Block) {
+  const [only, ...more] = traceForward(model, tokens, (_, m) => m === module).traced;
+  if (!only) throw new CarambaError(`${path} is no part of the model`, { code: "internal" });
+  if (more.length > 0)
+    throw new CarambaError(`blockwise distillation: ${path} is applied ${more.length + 1} times in one pass`, {
+      code: "topology",
+      remedy: "distil it in the global phase (kd_weight), or write the layers out",
+    });
+  return only;
+}
+
+/** Input of the student's block and output of the teacher's, for pool batches, computed on demand. */
 class BlockCache {
   hits = 0;
   misses = 0;
@@ -53,21 +90,23 @@ class BlockCache {
   readonly #program: Program;
   readonly #context: RunContext;
   readonly #limit: number;
+  /** Of an input, and of an output. */
+  readonly shapes: { readonly x: readonly Dim[]; readonly target: readonly Dim[] };
 
-  private constructor(program: Program, context: RunContext) {
+  private constructor(program: Program, context: RunContext, shapes: BlockCache["shapes"]) {
     this.#program = program;
+    this.shapes = shapes;
     this.#context = context;
     this.#limit = context.train.cacheTeacherOutputs ? context.train.blockwiseTeacherCacheMaxSize : 0;
   }
 
-  static async open(index: number, context: RunContext, teacher: Model): Promise<BlockCache> {
+  static async open(own: Block, theirs: Block, context: RunContext, teacher: Model): Promise<BlockCache> {
     const { model, backend, train } = context;
     const tokens = input("tokens", [train.batchSize, train.blockSize], "int32");
-    const nth = (m: Model) => traceForward(m, tokens, (_, module) => module.type === "AttentionLayer").traced[index];
-    const [own, theirs] = [nth(model), nth(teacher)];
-    if (!own || !theirs) throw new CarambaError(`there is no attention layer ${index}`, { code: "internal" });
-    const outputs = { x: own.input, target: theirs.output };
-    return new BlockCache(await compile({ outputs }, { backend }), context);
+    const x = traceOf(model, tokens, own).input;
+    const target = traceOf(teacher, tokens, theirs).output;
+    const shapes = { x: x.shape, target: target.shape };
+    return new BlockCache(await compile({ outputs: { x, target } }, { backend }), context, shapes);
   }
 
   /** The pool has as many batches as the cache holds; micro step n uses batch n modulo that. */
@@ -101,21 +140,9 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
       code: "teacher",
       remedy: "set train.teacher_ckpt",
     });
-  for (const [key, spelling] of [["blockwiseAutotuneEnabled", "blockwise_autotune_enabled"]] as const)
-    if (train[key])
-      throw new CarambaError(`run "${context.runId}": ${spelling} is not supported yet`, {
-        code: "unsupported",
-        remedy: `set ${spelling} to false`,
-      });
-  if (train.blockwiseDistillTarget !== "attention")
-    throw new CarambaError(
-      `run "${context.runId}": blockwise_distill_target ${train.blockwiseDistillTarget} is not supported yet`,
-      { code: "unsupported", remedy: "set blockwise_distill_target: attention" },
-    );
-  const layers = attentionLayers(model);
-  const count = attentionLayers(teacher).length;
-  if (layers.length !== count)
-    throw new CarambaError(`the student has ${layers.length} attention layers, the teacher ${count}`, {
+  const [layers, theirs] = [model, teacher].map((m) => blocksOf(m, train.blockwiseDistillTarget)) as [Block[], Block[]];
+  if (layers.length !== theirs.length)
+    throw new CarambaError(`the student has ${layers.length} attention layers, the teacher ${theirs.length}`, {
       code: "teacher",
       remedy: "give both the same topology",
     });
@@ -135,18 +162,20 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
   if (restored?.final) return ended("skipped", restored.step);
   const firstBlock = restored?.blockIndex ?? 0;
   let done = restored?.step ?? 0;
+  let autotune = restored?.autotune ?? null;
   for (let index = firstBlock; index < layers.length; index++) {
     const resumed = index === firstBlock ? restored : null;
-    const block = layers[index] as { path: string; layer: AttentionLayer };
-    const result = await trainBlock(context, teacher, index, block, done, total, resumed);
+    const pair = { own: layers[index] as Block, theirs: theirs[index] as Block, teacher };
+    const result = await trainBlock(context, pair, index, { done, total, autotune }, resumed);
     stats.hits += result.hits;
     stats.misses += result.misses;
     done = result.done;
+    autotune = result.autotune;
     if (result.firstLoss !== null && result.lastLoss !== null)
       blocks.push({ index, firstLoss: result.firstLoss, lastLoss: result.lastLoss });
     if (result.interrupted) return ended("interrupted", done);
     if (index + 1 < layers.length)
-      await store?.save({ step: done, blockIndex: index + 1, blockStep: 0, final: false }, null);
+      await store?.save({ step: done, blockIndex: index + 1, blockStep: 0, final: false, autotune }, null);
   }
   await store?.save({ step: done, blockIndex: null, blockStep: null, final: true }, null);
   return ended("finished", done);
@@ -154,6 +183,7 @@ export async function runBlockwise(context: RunContext): Promise<BlockwiseOutcom
 
 interface BlockResult {
   readonly done: number;
+  readonly autotune: AutotuneState | null;
   readonly interrupted: boolean;
   readonly firstLoss: number | null;
   readonly lastLoss: number | null;
@@ -163,18 +193,18 @@ interface BlockResult {
 
 async function trainBlock(
   context: RunContext,
-  teacher: Model,
+  { own, theirs, teacher }: { readonly own: Block; readonly theirs: Block; readonly teacher: Model },
   index: number,
-  { path, layer }: { readonly path: string; readonly layer: AttentionLayer },
-  doneBefore: number,
-  total: number,
+  before: { readonly done: number; readonly total: number; readonly autotune: AutotuneState | null },
   resumed: Awaited<ReturnType<RunStore["begin"]>>,
 ): Promise<BlockResult> {
   const { backend, train, steps, seed, store, signal } = context;
-  const width = layer.config.dModel;
-  const x = input("x", [train.batchSize, train.blockSize, width]);
-  const target = input("target", [train.batchSize, train.blockSize, width]);
-  const output: Tensor = withScope(path, () => layer.forward(x, { training: true }));
+  const { total } = before;
+  const { layer, module, path } = own;
+  const cache = await BlockCache.open(own, theirs, context, teacher);
+  const x = input("x", cache.shapes.x);
+  const target = input("target", cache.shapes.target);
+  const output: Tensor = withScope(path, () => module.forward(x, { training: true }));
   const parameters = new Map<string, Variable>();
   for (const variable of layer.variables().values()) if (variable.trainable) parameters.set(variable.name, variable);
   const step = await TrainStep.compile({
@@ -184,7 +214,6 @@ async function trainBlock(
     settings: train,
     clipNorm: train.blockwiseGradClipNorm,
   });
-  const cache = await BlockCache.open(index, context, teacher);
   if (resumed?.optimizer) {
     restore(step.optimizer.m, resumed.optimizer.m, resumed.path);
     restore(step.optimizer.v, resumed.optimizer.v, resumed.path);
@@ -197,9 +226,15 @@ async function trainBlock(
   let [best, sinceBest] = [Number.POSITIVE_INFINITY, 0];
   let firstLoss: number | null = null;
   let lastLoss: number | null = null;
-  let done = doneBefore;
+  let done = before.done;
+  const watched = watchesLoss(train);
+  // Half a block's losses count on, those of the block before do not.
+  let autotune = watched
+    ? ((resumed?.blockStep ? resumed.autotune : null) ?? beginBlock(before.autotune, train))
+    : null;
   const result = (interrupted: boolean): BlockResult => ({
     done,
+    autotune,
     interrupted,
     firstLoss,
     lastLoss,
@@ -212,12 +247,14 @@ async function trainBlock(
       const samples: Sample[] = [];
       for (let k = 0; k < micros; k++) samples.push(await cache.at(n * micros + k));
       const horizon = train.blockwiseResetLrEachBlock ? { at: n, of: limit } : { at: done, of: total };
-      const lr = train.lr * learningRateFactor(horizon.at, { ...train, totalSteps: horizon.of });
+      const lr = (autotune?.rate ?? train.lr) * learningRateFactor(horizon.at, { ...train, totalSteps: horizon.of });
       const feeds = samples.map(({ x, target }) => ({ x, target }));
       const report = await step.run(feeds, { step: n, lr, seed });
       done++;
       firstLoss ??= report.loss;
       lastLoss = report.loss;
+      const observed = autotune && observeLoss(autotune, report.loss, train);
+      autotune = observed?.state ?? null;
       context.onEvent({
         runId: context.runId,
         phase: train.phase,
@@ -229,14 +266,14 @@ async function trainBlock(
         gradNorm: report.gradNorm,
         valLoss: null,
         blockIndex: index,
-        metrics: {},
+        metrics: observed ? autotuneMetrics(observed.state, observed.event, train) : {},
       });
       await breathe();
       const converged = converging && report.loss <= (train.convergenceTarget ?? 0);
       sinceBest = report.loss < best ? 0 : sinceBest + 1;
       best = Math.min(best, report.loss);
       if (converged || (converging && sinceBest >= train.convergencePatience)) break;
-      const progress = { step: done, blockIndex: index, blockStep: n + 1, final: false };
+      const progress = { step: done, blockIndex: index, blockStep: n + 1, final: false, autotune };
       if (signal?.aborted && n + 1 < limit) {
         // While converging, patience counts from the block's start: such a block is begun anew.
         if (!converging) await store?.save(progress, step.optimizer);

@@ -191,7 +191,7 @@ groups:
     data: fineweb_100m.npy
     runs:
 ${runs}          gradient_accumulation_steps: 4
-          blockwise_autotune_enabled: false # watching the loss for spikes is not built yet; its settings wait here
+          blockwise_autotune_enabled: true # spikes and plateaus of the loss lower the rate
           blockwise_autotune_mode: active
           blockwise_autotune_min_lr: 2.5e-5
           blockwise_autotune_lr_decay: 0.7
