@@ -167,13 +167,18 @@ function chunkStep(h: Tensor, rows: readonly Tensor[], rates: Tensor): { y: Tens
   const n = b.shape[2] as number;
   const kept = exp(mul(reshape(dt, [size, batch, 1, e]), rates));
   const added = mul(reshape(b, [size, batch, n, 1]), reshape(v, [size, batch, 1, e]));
-  const inner = scan({ carry: [h], xs: [kept, added] }, ([state], [factor, more]) => {
-    const next = add(mul(state as Tensor, factor as Tensor), more as Tensor);
+  const step = (state: Tensor, factor: Tensor, more: Tensor): Tensor => add(mul(state, factor), more);
+  const read = (states: Tensor): Tensor => reshape(matmul(reshape(c, [size, batch, 1, n]), states), [size, batch, e]);
+  if (size === 1) {
+    const only = (x: Tensor): Tensor => reshape(x, [batch, n, e]);
+    const next = step(h, only(kept), only(added));
+    return { y: read(reshape(next, [1, batch, n, e])), h: next };
+  }
+  const loop = scan({ carry: [h], xs: [kept, added] }, ([state], [factor, more]) => {
+    const next = step(state as Tensor, factor as Tensor, more as Tensor);
     return { carry: [next], out: [next] };
   });
-  const all = inner.out[0] as Tensor;
-  const y = matmul(reshape(c, [size, batch, 1, n]), all);
-  return { y: reshape(y, [size, batch, e]), h: inner.carry[0] as Tensor };
+  return { y: read(loop.out[0] as Tensor), h: loop.carry[0] as Tensor };
 }
 
 /** Weights of the step sizes: uniform within dt_scale / sqrt(dt_rank), or that number. */
