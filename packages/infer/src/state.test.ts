@@ -1,5 +1,6 @@
 // Cached decoding of models with recurrent layers: equal to the whole pass, over long prompts in pieces, side by side,
 // after any rollback, beside attention and in cycles; bytes as predicted; refusals.
+import type { NodeInput } from "@caramba/config";
 import {
   buildModel,
   cacheBytes,
@@ -15,7 +16,7 @@ import { Decoder } from "./decoder.ts";
 import { generate } from "./generator.ts";
 
 const [v, d] = [13, 8];
-type Layers = NonNullable<Parameters<typeof buildModel>[0]["topology"]["layers"]>;
+type Layers = NodeInput[];
 
 function language(layers: Layers, seed = 5): Model {
   const model = buildModel(
@@ -31,7 +32,7 @@ function language(layers: Layers, seed = 5): Model {
   return model;
 }
 
-const residual = (layer: Layers[number]): Layers[number] => ({
+const residual = (layer: NodeInput): NodeInput => ({
   type: "ResidualTopology",
   layers: [{ type: "RMSNormLayer", dModel: d }, layer],
 });

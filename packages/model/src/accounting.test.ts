@@ -1,5 +1,5 @@
 // Costs against formulas worked out by hand. Weights are made when first needed, so even large models cost nothing here.
-import type { AttentionLayerInput } from "@caramba/config";
+import type { AttentionLayerInput, NodeInput } from "@caramba/config";
 import { ModelCache } from "@caramba/kvcache";
 import { ReferenceBackend } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
@@ -139,8 +139,7 @@ describe("arithmetic", () => {
   });
 
   it("without embedder takes the width of the first layer that has one, or says that there is none", () => {
-    const bare = (layers: Parameters<typeof buildModel>[0]["topology"]["layers"]) =>
-      buildModel({ topology: { type: "StackedTopology", layers } });
+    const bare = (layers: NodeInput[]) => buildModel({ topology: { type: "StackedTopology", layers } });
     expect(forwardFlopsPerToken(bare([{ type: "AttentionLayer", dModel: 4, nHeads: 2 }]), 3)).toBe(
       2 * (4 * 16 + 8 * 3),
     );
