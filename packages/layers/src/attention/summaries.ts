@@ -11,19 +11,25 @@ import { type AttentionLayerConfig, attentionGeometry } from "@caramba/config";
 import {
   add,
   addDims,
+  broadcastTo,
   cast,
   type Dim,
   div,
   gather,
   type Initializer,
   iota,
+  less,
+  mean,
+  minimum,
   mul,
   pad,
   reshape,
-  scatterAdd,
   slice,
+  sub,
+  subDims,
   type Tensor,
   Variable,
+  where,
 } from "@caramba/tensor";
 
 /** How the far past is summarised. */
@@ -62,13 +68,35 @@ export function floorDiv(x: Tensor, m: number): Tensor {
   return cast(div(add(cast(x, "float32"), 0.5), m), "int32");
 }
 
-/** Rows [S, ...] of which each is its block's mean. The last block's is too small where the block is not full. */
+/** Rows [S, ...] of which each is its block's mean; rows of a last block that is not full mean nothing. */
 export function blockMeans(rows: Tensor, block: number): Tensor {
   const s = rows.shape[0] as Dim;
-  const index = floorDiv(iota(s), block);
-  // No more blocks than rows: how many there are is no polynomial of a length that is left open.
-  const blocks = typeof s === "number" ? Math.ceil(s / block) : s;
-  return mul(gather(scatterAdd(blocks, index, rows), index), 1 / block);
+  return typeof s === "number" ? meansOfKnown(rows, s, block) : meansOfOpen(rows, s, block);
+}
+
+/** A length that is known is cut into blocks. */
+function meansOfKnown(rows: Tensor, s: number, block: number): Tensor {
+  const [count, rest] = [Math.ceil(s / block), rows.shape.slice(1)];
+  const blocks = reshape(pad(rows, 0, 0, count * block - s), [count, block, ...rest]);
+  const means = broadcastTo(mean(blocks, [1], true), blocks.shape);
+  return slice(reshape(means, [count * block, ...rest]), 0, 0, s);
+}
+
+/**
+ * How many blocks an open length S has is no polynomial of it. Sums of the rows of a block so far, by doubling (Hillis and
+ * Steele, 1986), and of these the one at the block's end.
+ */
+function meansOfOpen(rows: Tensor, s: Dim, block: number): Tensor {
+  const at = iota(s);
+  const start = mul(floorDiv(at, block), block);
+  const place = reshape(sub(at, start), [s, ...rows.shape.slice(1).map(() => 1)]);
+  let sums = rows;
+  for (let step = 1; step < block; step *= 2) {
+    const earlier = slice(pad(sums, 0, step, 0), 0, 0, s);
+    sums = add(sums, where(less(place, step), 0, earlier));
+  }
+  const end = minimum(add(start, block - 1), slice(at, 0, subDims(s, 1), s));
+  return mul(gather(sums, end), 1 / block);
 }
 
 /** c_0 x_(j-1) + c_1 x_j + c_2 x_(j+1) of rows [S, ..., d], c [3, d]. */

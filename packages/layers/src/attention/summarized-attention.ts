@@ -4,7 +4,7 @@
 // n keys that all score s - log n weigh together what one key of score s does, and share that equally: they contribute the
 // mean of their values. So a summary need not be a key of its own. Far keys keep their places and get the score of their
 // block's mean, less log n. For whole blocks that is a product with the means; for the shorter one, whose extent differs
-// from query to query, it is the mean of its scores, which is the same. A matrix on summaries acts on queries and on
+// from query to query, it is the mean of its scores, which is the same (and cheaper for all blocks of a single query). A matrix on summaries acts on queries and on
 // summed values instead. Hence lengths may be symbolic, no query costs more than two or three products of scores, and what
 // it sees depends on its position alone: pieces over a cache give what the whole sequence gives.
 //
@@ -63,8 +63,8 @@ interface Operands extends Rows {
   readonly q: Tensor;
   /** Rows as they enter a mean. */
   readonly far: Rows;
-  /** For every key, the mean of its block. */
-  readonly means: Tensor;
+  /** For every key, the mean of its block; null where means are taken of scores. */
+  readonly means: Tensor | null;
   readonly options: SummaryOptions;
 }
 
@@ -92,8 +92,8 @@ export function summarizedAttention(
     method === "conv"
       ? { k: convolved(rows.k, weightOf(summaries, "mem_k")), v: convolved(rows.v, weightOf(summaries, "mem_v")) }
       : rows;
-  const whole: Operands = { q, ...rows, far, means: blockMeans(far.k, block), options };
   const [t, s] = [q.shape[2] as Dim, rows.k.shape[0] as Dim];
+  const whole: Operands = { q, ...rows, far, means: t === 1 ? null : blockMeans(far.k, block), options };
   if (chunk === null || typeof t !== "number" || typeof s !== "number" || t <= chunk) return attend(whole, summaries);
   const parts: Tensor[] = [];
   for (let from = 0; from < t; from += chunk) {
@@ -115,7 +115,7 @@ function section({ q, k, v, far, means, options }: Operands, from: number, to: n
     k: cut(k),
     v: cut(v),
     far: { k: cut(far.k), v: cut(far.v) },
-    means: cut(means),
+    means: means && cut(means),
     options: {
       ...options,
       ...(dropout
@@ -143,7 +143,7 @@ function attend({ q, k, v, far, means, options }: Operands, summaries: Summaries
   const rest = div(sum(where(seen.rest, single, 0), [3], true), seen.restSize);
   const scores = where(
     seen.blocks,
-    sub(score(asking, means), Math.log(summaries.block)),
+    sub(means ? score(asking, means) : meanScores(single, summaries.block), Math.log(summaries.block)),
     where(seen.rest, sub(rest, log(seen.restSize)), where(seen.near, near, hidden)),
   );
 
@@ -167,6 +167,11 @@ function attend({ q, k, v, far, means, options }: Operands, summaries: Summaries
   }
   if (sinks) y = add(y, matmul(reshape(slice(p, 3, 0, n), [heads, flat, n]), sink(sinks.v, dv)));
   return reshape(y, [b, h, t, dv]);
+}
+
+/** For every key, the mean score of its block: [..., S]. */
+function meanScores(scores: Tensor, block: number): Tensor {
+  return transpose(blockMeans(transpose(scores, [3, 0, 1, 2]), block), [1, 2, 3, 0]);
 }
 
 interface Seen {
