@@ -6,18 +6,17 @@ import { optimize, optimizeModel } from "./optimize.ts";
 import { parseManifestOrThrow } from "./parse.ts";
 import { presets } from "./presets/index.ts";
 import { inferShapes } from "./shapes.ts";
-import { isTopology, type NodeConfig } from "./topology.ts";
+import { childrenOf, layersOf } from "./tree.ts";
 
 /** Llama-like models by the textbook: table + L (q, o: d^2; k, v: d x kv; SwiGLU 3 d f; two norms) + norm. */
 function textbook(model: ModelConfig): number {
   const { embedder, topology } = model;
   if (embedder.type !== "token") throw new Error("no table");
   const d = embedder.dModel;
-  const [blocks] = topology.layers;
-  if (!blocks || !isTopology(blocks) || blocks.type === "CyclicTopology") throw new Error("no blocks");
-  const leaves = (node: NodeConfig): NodeConfig[] => (isTopology(node) ? node.layers.flatMap(leaves) : [node]);
+  const [blocks] = childrenOf(topology).map(({ node }) => node);
+  if (!blocks || !("repeat" in blocks)) throw new Error("no blocks");
   let layer = 2 * d;
-  for (const leaf of leaves(blocks)) {
+  for (const leaf of layersOf(blocks)) {
     if (leaf.type === "SwiGLULayer") layer += 3 * d * leaf.dFf;
     if (leaf.type === "AttentionLayer") layer += 2 * d * d + 2 * d * (d / leaf.nHeads) * (leaf.nKvHeads ?? leaf.nHeads);
   }

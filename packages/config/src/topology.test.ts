@@ -20,10 +20,10 @@ describe("lowerTopology", () => {
   const lowered = lowerTopology(written);
 
   it("copies children repeat times, inside out", () => {
-    const nested = lowered.layers[0];
-    expect(nested && isTopology(nested) && nested.layers.length).toBe(3);
-    const residual = nested && isTopology(nested) ? nested.layers[2] : undefined;
-    expect(residual && isTopology(residual) && residual.layers.length).toBe(4);
+    const below = (node: NodeConfig | undefined) => (node && isTopology(node) ? childrenOf(node) : []);
+    const nested = below(lowered)[0]?.node;
+    expect(below(nested).length).toBe(3);
+    expect(below(below(nested)[2]?.node).length).toBe(4);
     expect(nodes(lowered).every((node) => !("repeat" in node) || node.repeat === 1)).toBe(true);
   });
 

@@ -5,12 +5,14 @@ import { Passes } from "./passes.ts";
 
 /** The same model with its repeats written out: nothing is left to extend. */
 function writtenOut(config: ModelConfig): ModelConfig {
-  const layers = config.topology.layers.flatMap((node) =>
+  const { topology } = config;
+  if (topology.type === "GraphTopology") return config;
+  const layers = topology.layers.flatMap((node) =>
     "repeat" in node && node.repeat > 1
       ? Array.from({ length: node.repeat }, () => ({ ...node, repeat: 1 }) as typeof node)
       : [node],
   );
-  return { ...config, topology: { ...config.topology, layers } };
+  return { ...config, topology: { ...topology, layers } };
 }
 
 /** Equal but for masks and position tables, which are shared with whichever graph made them first. */

@@ -3,18 +3,15 @@ import { attentionGeometry } from "../attention.ts";
 import { describePlan } from "../describe.ts";
 import { parseManifestOrThrow } from "../parse.ts";
 import { type Plan, selectTarget } from "../plan.ts";
-import { isTopology, lowerTopology, type NodeConfig } from "../topology.ts";
+import { lowerTopology } from "../topology.ts";
+import { layersOf } from "../tree.ts";
 import { presets } from "./index.ts";
 
 const plan = (name: string): Plan => parseManifestOrThrow(presets[name] ?? "", { file: `${name}.yml` }).plan;
 
-function leaves(node: NodeConfig): NodeConfig[] {
-  return isTopology(node) ? node.layers.flatMap(leaves) : [node];
-}
-
 /** Cached numbers per token over all layers. */
 function cached(name: string): number {
-  const layers = leaves(lowerTopology(selectTarget(plan(name)).model.topology));
+  const layers = layersOf(lowerTopology(selectTarget(plan(name)).model.topology));
   return layers.reduce(
     (sum, layer) => sum + (layer.type === "AttentionLayer" ? attentionGeometry(layer).kvElementsPerToken : 0),
     0,
@@ -70,7 +67,7 @@ describe("presets", () => {
     ]);
     expect(quick?.model).toEqual(paper?.model);
     expect(paper?.benchmarks.map((spec) => spec.config.type)).toEqual(["perplexity", "latency", "memory"]);
-    const layers = leaves(lowerTopology(paper?.model.topology ?? { type: "StackedTopology", layers: [], repeat: 1 }));
+    const layers = layersOf(lowerTopology(paper?.model.topology ?? { type: "StackedTopology", layers: [], repeat: 1 }));
     const attention = layers.filter((layer) => layer.type === "AttentionLayer");
     expect(attention).toHaveLength(16);
     expect(attention[0]).toMatchObject({
