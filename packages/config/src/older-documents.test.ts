@@ -114,7 +114,7 @@ const blocks: readonly Block[] = [
     file: "readme-topology.yml.txt",
     role: "fragment: a model's topology",
     whole: (text) => `version: 1\nmodel:\n${indent(text, 2)}groups: [{name: whole, data: data.npy}]\n`,
-    check: ({ targets: [only] }) => expect(only?.model.topology).toMatchObject({ layers: [{ repeat: 16 }] }),
+    check: ({ targets: [only] }) => expect(only?.model.topology).toMatchObject({ layers: [{ repeat: 16 }, {}] }),
   },
   {
     file: "readme-compare.yml.txt",
