@@ -31,6 +31,24 @@ const arms = {
   decoupled: { q: 48, k: 48, v: 64, attention: 2 * 48 * 128 + 2 * 64 * 128, scores: 48, mix: 64 },
 } as const;
 
+it("states of recurrent layers are counted per sequence, and twice where memory is", async () => {
+  const layers = [
+    "{type: SSMLayer, d_model: 128}",
+    "{type: CyclicTopology, iterations: 3, layers: [{type: RNNLayer, cell: gru, input_size: 128, hidden_size: 128}]}",
+  ];
+  const costs = await costsOf(
+    "tiny_baseline",
+    0,
+    `targets[0].system.config.model.topology={type: StackedTopology, layers: [${layers.join(", ")}]}`,
+    "targets[0].runs[0].expected={}",
+  );
+  // 256 inner features of 16 states and 3 earlier inputs; three passes of 128.
+  const numbers = 256 * (16 + 3) + 3 * 128;
+  expect(costs.stateBytes).toBe(4 * numbers);
+  expect(costs.kvBytesPerToken.fp16).toBe(0);
+  expect(costs.serveBytes.cache).toBe(2 * 4 * numbers);
+});
+
 describe.each(Object.entries(arms))("tiny_%s", (name, { k, v, attention, scores, mix }) => {
   it("parameters, arithmetic, cache", async () => {
     const costs = await costsOf(`tiny_${name}`, 0);
