@@ -68,6 +68,14 @@ describe("manifest", () => {
     expectOneMessage(await runCli("run", root), root);
   });
   it.each([
+    ["Latin-1", Buffer.from("version: 2\nname: caf\u00e9\n", "latin1"), /:2:10: expected text in UTF-8/],
+    ["UTF-16", Buffer.from("\ufeffversion: 2\n", "utf16le"), /expected text in UTF-8, found UTF-16/],
+  ])("in %s", async (name, bytes, message) => {
+    const path = join(root, `${name}.yml`);
+    await writeFile(path, bytes);
+    expectOneMessage(await runCli("compile", path), message, /save the manifest as UTF-8/);
+  });
+  it.each([
     ["broken YAML", (text: string) => text.replace("targets:\n", "targets: [\n"), /manifest\.yml:\d+:\d+: /],
     ["an unknown key", (text: string) => text.replace("warmup_steps", "warmup_step"), /warmup_steps/],
     ["a wrong type", (text: string) => text.replace("lr: 0.003", "lr: fast"), /manifest\.yml:\d+:\d+: .*\.lr: /],

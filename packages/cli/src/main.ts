@@ -18,18 +18,30 @@ export async function main(args: readonly string[]): Promise<number> {
       return exitCodes.ok;
     }
     const old = /^--(?!(?:help|version)$)|\.(ya?ml|json)$/.test(args[0] ?? "");
-    const words = old ? (await import("./commands/legacy.ts")).modernArguments(args) : args;
+    const words = old ? modern(args, await import("./commands/legacy.ts")) : args;
     await caramba.parseAsync([...words], { from: "user" });
     return code;
   } catch (error) {
-    const usage = error instanceof CommanderError;
-    if (usage && error.exitCode === 0) return exitCodes.ok;
-    const exitCode = usage ? exitCodes.usage : exitCodes.error;
-    if (!usage) (await import("./report-error.ts")).reportError(error);
+    const told = error instanceof CommanderError;
+    if (told && error.exitCode === 0) return exitCodes.ok;
+    const exitCode = told || (error instanceof Error && unusable.has(error)) ? exitCodes.usage : exitCodes.error;
+    if (!told) (await import("./report-error.ts")).reportError(error);
     if (args.includes("--json")) {
       const { jsonError, printJson } = await import("./json-output.ts");
       printJson(jsonError(error, exitCode));
     }
     return exitCode;
+  }
+}
+
+/** Errors in the arguments of older command lines, which commander never sees. */
+const unusable = new WeakSet<WeakKey>();
+
+function modern(args: readonly string[], legacy: typeof import("./commands/legacy.ts")): readonly string[] {
+  try {
+    return legacy.modernArguments(args);
+  } catch (error) {
+    if (error instanceof Error) unusable.add(error);
+    throw error;
   }
 }

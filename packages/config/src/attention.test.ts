@@ -90,6 +90,21 @@ describe("attention rules", () => {
     expect(attentionRules(attentionLayerConfig({ ...dba, geoDim: 12, ropeDim: 2 }))).toEqual([]);
   });
 
+  it("point at the number of heads where the width is that of the stream, and at a width of the attention's own", () => {
+    const rules = (rest: object) =>
+      attentionRules({ ...attentionLayerConfig({ dModel: 128, nHeads: 4 }), nHeads: 5, ...rest });
+    const own = "give an attention width of its own: attn_dim 125 or 130";
+    expect(rules({})).toEqual([
+      {
+        path: ["n_heads"],
+        message: `expected a divisor of d_model (128), found 5; the nearest are 4 and 8. Or ${own}`,
+      },
+    ]);
+    expect(rules({ nHeads: 200 })[0]?.message).toContain("found 200; the nearest is 128.");
+    expect(rules({ attnDim: 128 })).toMatchObject([{ path: ["attn_dim"] }]);
+    expect(rules({ mode: "decoupled" as const, semDim: 10, geoDim: 20 })).toMatchObject([{ path: ["n_heads"] }]);
+  });
+
   it("allow odd heads where nothing is rotated", () => {
     expect(attentionRules(attentionLayerConfig({ ...dba, semDim: 12 }))).toEqual([]);
     expect(attentionRules(attentionLayerConfig({ ...base, attnDim: 12, ropeEnabled: false }))).toEqual([]);

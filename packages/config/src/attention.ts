@@ -260,7 +260,8 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   const allRotated = config.ropeEnabled && config.ropeDim === null;
   const width = config.attnDim ?? config.dModel;
   const widthKey = config.attnDim === null ? "d_model" : "attn_dim";
-  const fits = divides(widthKey, width, decoupled ? "a value width" : "an attention width");
+  const what = decoupled ? "a value width" : "an attention width";
+  const fits = config.attnDim === null ? headsDivide(nHeads, width, what, add) : divides(widthKey, width, what);
   if (!decoupled) {
     if (fits && allRotated) even(widthKey, width, "head_dim");
     const only = {
@@ -295,6 +296,20 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
     add("decoupled_gate_dynamic", "expected decoupled_gate: true with decoupled_gate_dynamic: true, found false");
   }
   return issues;
+}
+
+/** The width of the stream is what its neighbours have: the number of heads must change, or the attention get its own. */
+function headsDivide(nHeads: number, width: number, what: string, add: AddIssue): boolean {
+  if (width % nHeads === 0) return true;
+  const divisors = Array.from({ length: width }, (_, i) => i + 1).filter((n) => width % n === 0);
+  const [below, above] = [divisors.filter((n) => n < nHeads).at(-1), divisors.find((n) => n > nHeads)];
+  const nearest = [below, above].filter((n) => n !== undefined).join(" and ");
+  const plural = nearest.includes(" ") ? "the nearest are" : "the nearest is";
+  add(
+    "n_heads",
+    `expected a divisor of d_model (${width}), found ${nHeads}; ${plural} ${nearest}. Or give ${what} of its own: attn_dim ${near(width, nHeads).replace(" and ", " or ")}`,
+  );
+  return false;
 }
 
 type AddIssue = (key: string, message: string) => void;

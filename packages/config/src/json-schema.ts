@@ -5,14 +5,20 @@
  */
 import { z } from "zod";
 import { groupManifestSchema, targetManifestSchema } from "./manifest.ts";
+import { shareDefinitions } from "./share-definitions.ts";
 
 /** Plain data; draft 7, which YAML editors understand best. */
 export type JsonSchema = { [key: string]: unknown };
 
 const variable = { type: "string", pattern: "\\$\\{\\w+\\}" };
 
-/** The JSON Schema that both manifest forms satisfy. */
+/** The JSON Schema that both manifest forms satisfy; what it says several times is one definition. */
 export function manifestJsonSchema(): JsonSchema {
+  return shareDefinitions(writtenOut());
+}
+
+/** The same without shared definitions, but for those that contain themselves. */
+export function writtenOut(): JsonSchema {
   const schema = z.toJSONSchema(z.union([targetManifestSchema, groupManifestSchema]), {
     target: "draft-7",
     io: "input",

@@ -324,7 +324,9 @@ describe("text that is no manifest", () => {
     ["", "1:1 : expected a mapping with version, targets ..., found nothing"],
     ["# only a comment\n", "found nothing"],
     ["{}", "found an empty mapping"],
-    ["- 1\n- 2\n", "1:1 : expected a mapping with version, targets ..., found something else"],
+    ["- 1\n- 2\n", "1:1 : expected a mapping with version, targets ..., found a list"],
+    ["hello", "1:1 : expected a mapping with version, targets ..., found a single value"],
+    ["---\n", "1:4 : expected a mapping with version, targets ..., found nothing"],
     ["version: 2\n\ttargets: []\n", "2:"],
     ["version: [2\n", "not valid YAML"],
     ["version: 2\n---\nversion: 2\n", "write one manifest per file"],
@@ -340,6 +342,9 @@ describe("text that is no manifest", () => {
 
   it("broken JSON is reported as JSON", () => {
     expect(mistakes('{"version": 2,}', "m.json")[0]).toContain("not valid JSON");
+    expect(mistakes('{"version": 2, "targets": [1,]}', "m.json")).toEqual([
+      "1:30 : not valid JSON: unexpected token ']'",
+    ]);
     expect(mistakes("version: 2", "m.json")[0]).toMatch(/^1:1 : not valid JSON/);
     expect(mistakes(whole, "m.toml")[0]).toContain("expected a file name ending in .yml, .yaml or .json");
   });

@@ -63,7 +63,16 @@ function read(
   const read = source.root;
   if (read === null && source.issues.length > 0) return { place };
   if (read?.kind !== "map" || read.entries.size === 0) {
-    const found = read === null ? "nothing" : read.kind === "map" ? "an empty mapping" : "something else";
+    const found =
+      read === null
+        ? "nothing"
+        : read.kind === "map"
+          ? "an empty mapping"
+          : read.kind === "list"
+            ? "a list"
+            : read.value === null
+              ? "nothing"
+              : "a single value";
     const span = read?.span ?? { start: 0, end: 0 };
     place.at({
       code: "wrong_type",

@@ -18,6 +18,7 @@ import {
   type YAMLSeq,
 } from "yaml";
 import type { IssueCode } from "./error.ts";
+import { jsonMistakeAt } from "./json-mistake.ts";
 import {
   type Located,
   type LocatedEntry,
@@ -216,19 +217,22 @@ function spanOf(node: Node): Span {
 
 /** First line of a message of the yaml library, as a clause. */
 function clean(message: string): string {
-  const line = message.split("\n", 1)[0] ?? message;
+  const line = (message.split("\n", 1)[0] ?? message).replace(/; please use YAML\.\w+\(\)$/, "");
   return `not valid YAML: ${line.charAt(0).toLowerCase()}${line.slice(1)}`;
 }
 
 function jsonMistake(text: string): SourceIssue | null {
+  const json = text.replace(/^\uFEFF/, " ");
   try {
-    JSON.parse(text.replace(/^\uFEFF/, " "));
+    JSON.parse(json);
     return null;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const at = /position (\d+)/.exec(message)?.[1];
-    const start = at === undefined ? (/end of/i.test(message) ? text.length : 0) : Number(at);
-    const clause = message.replace(/ in JSON at position.*$/s, "").replace(/^\w/, (letter) => letter.toLowerCase());
+    const start = jsonMistakeAt(json) ?? 0;
+    const clause = message
+      .replace(/ in JSON at position.*$/s, "")
+      .replace(/, (?:\.\.\.)?".*is not valid JSON$/s, "")
+      .replace(/^\w/, (letter) => letter.toLowerCase());
     return { code: "syntax", path: [], message: `not valid JSON: ${clause}`, span: { start, end: start + 1 } };
   }
 }

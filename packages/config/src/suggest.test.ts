@@ -32,5 +32,6 @@ describe("closest", () => {
   it("keeps quiet when nothing is near", () => {
     expect(closest("colour", names)).toBeUndefined();
     expect(closest("x", names)).toBeUndefined();
+    expect(closest("d", ["x", "n"])).toBeUndefined();
   });
 });

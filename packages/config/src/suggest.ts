@@ -17,7 +17,10 @@ export function closest(name: string, candidates: Iterable<string>): string | un
       bestDistance = distance;
     }
   }
-  return bestDistance <= Math.max(1, Math.floor(plain.length / 3)) ? best : undefined;
+  // Something of the name must be left: any letter is one slip from any other.
+  return bestDistance <= Math.max(1, Math.floor(plain.length / 3)) && bestDistance < Math.max(1, plain.length)
+    ? best
+    : undefined;
 }
 
 function normal(name: string): string {

@@ -32,7 +32,7 @@ it("what has no counterpart is refused, what is new is left alone", async () => 
   expect(modernArguments(resumed)).toEqual(["run", "research_dba", "--resume", "x.safetensors"]);
   expect(() => modernArguments(["--mode=sample", "--prompt", "a"])).toThrow(/needs --ckpt/);
   expect(await runCli("--mode", "tune", "--ckpt", "x")).toMatchObject({
-    code: 1,
+    code: 2,
     err: expect.stringContaining("expected --mode train, sample or chat, found tune"),
   });
   const args = ["compile", "dba", "--json"];

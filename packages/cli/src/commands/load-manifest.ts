@@ -24,8 +24,30 @@ export async function loadManifest(name: string): Promise<LoadedManifest> {
 }
 
 async function readManifest(path: string): Promise<string> {
+  return decoded(await readBytes(path), path);
+}
+
+/** UTF-8, with or without its mark. What is no UTF-8 is refused: replacement characters would change names in silence. */
+function decoded(bytes: Uint8Array, path: string): string {
   try {
-    return await readFile(path, "utf8");
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    const utf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+    // Where replacing begins: the text before it is good.
+    const before = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes).split("\ufffd", 1)[0] ?? "";
+    const line = before.split("\n").length;
+    const place = utf16 ? path : `${path}:${line}:${before.length - before.lastIndexOf("\n")}`;
+    throw new CarambaError(`${place}: expected text in UTF-8, found ${utf16 ? "UTF-16" : "a byte that is none"}`, {
+      code: "encoding",
+      remedy: "save the manifest as UTF-8",
+      cause,
+    });
+  }
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
   } catch (cause) {
     const folder = (cause as { code?: unknown }).code === "EISDIR";
     throw new CarambaError(
