@@ -106,7 +106,8 @@ export {
 export { gather, iota, scatterAdd, scatterAddAlong, takeAlong } from "./ops/indexing.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max, mean } from "./ops/reduce.ts";
-export { type LoopBody, loopBody, type ScanInputs, type ScanStep, sameLoop, scan } from "./ops/scan.ts";
+export { loopBody, type ScanInputs, type ScanStep, sameLoop, scan } from "./ops/scan.ts";
+export type { LoopBody } from "./ops/scan-body.ts";
 export { broadcastTo, concat, pad, reshape, slice, sum, sumTo, transpose } from "./ops/shape.ts";
 export { fuseComposites } from "./passes/fuse.ts";
 export { cse, eliminateDead, foldConstants, lowerComposites, type Pass, pipeline } from "./passes/passes.ts";

@@ -4,13 +4,14 @@ import { grad } from "../autodiff.ts";
 import { sym } from "../dim.ts";
 import { graphFlops } from "../flops.ts";
 import { Graph } from "../graph.ts";
-import { runOn } from "../matrix.ts";
+import { largestError, runOn, weightedSum } from "../matrix.ts";
+import { Philox } from "../random.ts";
 import { ReferenceBackend } from "../reference.ts";
-import { input } from "../tensor.ts";
+import { input, type Tensor } from "../tensor.ts";
 import { add, mul, tanh } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { loopBody, scan } from "./scan.ts";
-import { sum } from "./shape.ts";
+import { concat, reshape, slice, sum } from "./shape.ts";
 
 const backend = new ReferenceBackend();
 const f32 = (...values: number[]) => Float32Array.from(values);
@@ -61,6 +62,69 @@ describe("scan", () => {
     });
     const [d] = await runOn(backend, [second as typeof x], leaves, values);
     expect([...(d as Float64Array)]).toEqual([0, 10]);
+  });
+
+  it.each([false, true])("has the gradients of the same steps written out, reverse %s", async (reverse) => {
+    const rows = 4;
+    const leaves = [
+      input("h", [2, 3]),
+      input("c", [2, 3]),
+      input("kept", [2]),
+      input("x", [rows, 2, 3]),
+      input("y", [rows, 2]),
+      input("w", [3, 3]),
+      input("u", [3, 3]),
+      input("s", [3]),
+    ] as const;
+    const [h0, c0, kept, x, y, w, u, s] = leaves;
+    // Two carries that feed each other and one that stays; a matrix read once, one read twice and transposed, a vector.
+    const step = (h: Tensor, c: Tensor, k: Tensor, xt: Tensor, yt: Tensor, a: Tensor, b: Tensor, v: Tensor) => {
+      const next = tanh(add(matmul(h, a), mul(xt, v)));
+      const other = add(matmul(c, b), mul(matmul(next, b, { transB: true, alpha: 0.5 }), reshape(k, [2, 1])));
+      return { h: next, c: other, out: mul(sum(mul(next, c), [1]), yt) };
+    };
+    const loop = scan(
+      { carry: [h0, c0, kept], xs: [x, y], shared: [w, u, s], reverse },
+      ([h, c, k], [xt, yt], [a, b, v]) => {
+        const all = [h, c, k, xt, yt, a, b, v] as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
+        const next = step(...all);
+        return { carry: [next.h, next.c, k as Tensor], out: [next.out, c as Tensor] };
+      },
+    );
+    const outs = new Array<Tensor>(rows);
+    const before = new Array<Tensor>(rows);
+    let [h, c]: [Tensor, Tensor] = [h0, c0];
+    for (let n = 0; n < rows; n++) {
+      const t = reverse ? rows - 1 - n : n;
+      before[t] = reshape(c, [1, 2, 3]);
+      const next = step(
+        h,
+        c,
+        kept,
+        reshape(slice(x, 0, t, t + 1), [2, 3]),
+        reshape(slice(y, 0, t, t + 1), [2]),
+        w,
+        u,
+        s,
+      );
+      outs[t] = reshape(next.out, [1, 2]);
+      [h, c] = [next.h, next.c];
+    }
+    const unrolled = [h, c, kept, concat(outs, 0), concat(before, 0)];
+    const random = new Philox(7);
+    const values = leaves.map(({ shape }) =>
+      Float32Array.from({ length: shape.reduce<number>((a, b) => a * (b as number), 1) }, () => random.normal() / 2),
+    );
+    const losses = [[...loop.carry, ...loop.out], unrolled].map((results) =>
+      results.map((value, i) => weightedSum(value, i)).reduce((a, b) => add(a, b)),
+    );
+    const [found, expected] = await Promise.all(
+      losses.map((loss) => runOn(backend, [loss, ...grad(loss, leaves)], leaves, values)),
+    );
+    expected?.forEach((value, i) => {
+      expect(largestError(found?.[i] ?? [], value), `${i}`).toBeLessThan(1e-12);
+      expect(Math.max(...value.map(Math.abs))).toBeGreaterThan(0.01);
+    });
   });
 
   it("counts the products of every step once", () => {

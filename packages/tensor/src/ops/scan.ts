@@ -11,26 +11,15 @@
 // were kept. Only those are kept: what is inside a step is computed again, so a step over a chunk of positions keeps one
 // state per chunk. The gradient of a shared matrix W in c W is one product over all steps, not a sum of T small ones.
 import { pullback } from "../autodiff.ts";
-import { addDims, type Dim, dimEquals, mulDims, SymDim, shapeText } from "../dim.ts";
+import { addDims, type Dim, mulDims } from "../dim.ts";
 import { ShapeError } from "../errors.ts";
 import { Graph } from "../graph.ts";
-import { interpret } from "../interpret.ts";
 import { lowerComposites } from "../passes/passes.ts";
 import { rewrite } from "../passes/rewrite.ts";
-import {
-  type Attrs,
-  input,
-  makeNode,
-  type OpDef,
-  type OpSample,
-  type RefValue,
-  scalar,
-  type Tensor,
-  type TensorType,
-  typeKey,
-} from "../tensor.ts";
+import { type Attrs, input, makeNode, type OpDef, type OpSample, scalar, type Tensor, typeKey } from "../tensor.ts";
 import { add, mul, tanh } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
+import { evaluateLoop, inferMember, type LoopBody } from "./scan-body.ts";
 import { broadcastTo, reshape } from "./shape.ts";
 
 /** What a loop reads. */
@@ -49,18 +38,6 @@ export interface ScanInputs {
 export interface ScanStep {
   readonly carry: readonly Tensor[];
   readonly out: readonly Tensor[];
-}
-
-/** The step of a loop as a graph. */
-export interface LoopBody {
-  readonly carry: readonly Tensor[];
-  readonly xs: readonly Tensor[];
-  readonly shared: readonly Tensor[];
-  /** Next carries, then outs, then the carries as they came in: the members of the family in order. */
-  readonly outputs: readonly Tensor[];
-  /** Outputs from this one on are rows of stacked values. */
-  readonly stackedFrom: number;
-  readonly reverse: boolean;
 }
 
 interface ScanAttrs extends Attrs {
@@ -179,26 +156,8 @@ class Family {
     const places: (number | null)[] = [];
     const zeros = (x: Tensor): Tensor => broadcastTo(scalar(0), x.shape);
     const start = carry.map((c, i) => (i === output ? g : zeros(c)));
+    const plan = pullStep(body, output);
     // The step is looked at once before it becomes a loop, to know which sums it carries.
-    const plan = (dc: readonly Tensor[], row: readonly Tensor[], whole: readonly Tensor[]) => {
-      const now = new Map<Tensor, Tensor>();
-      body.carry.forEach((leaf, i) => {
-        now.set(leaf, row[nx + i] as Tensor);
-      });
-      body.xs.forEach((leaf, i) => {
-        now.set(leaf, row[i] as Tensor);
-      });
-      body.shared.forEach((leaf, i) => {
-        now.set(leaf, whole[i] as Tensor);
-      });
-      const outs = rewrite(body.outputs, (node) => now.get(node)).outputs;
-      const last = output < nc ? [] : [outs[output] as Tensor];
-      return pullback(
-        [...outs.slice(0, nc), ...last],
-        [...dc, ...(output < nc ? [] : [row[rows.length - 1] as Tensor])],
-        [...row.slice(nx, nx + nc), ...row.slice(0, nx), ...whole],
-      );
-    };
     const probe = plan(
       carry.map((c, i) => input(`dc${i}`, c.shape, c.dtype)),
       rows.map((r, i) => input(`row${i}`, r.shape.slice(1), r.dtype)),
@@ -252,6 +211,31 @@ class Family {
   }
 }
 
+/**
+ * The step backwards: gradients of its carries, rows and shared values (undefined: none), given those of the next carries
+ * and rows of the backward loop, which are the step's own rows, the carries before it, and the gradient of its out.
+ */
+function pullStep(body: LoopBody, output: number) {
+  const [nc, nx] = [body.carry.length, body.xs.length];
+  return (dc: readonly Tensor[], row: readonly Tensor[], whole: readonly Tensor[]): readonly (Tensor | undefined)[] => {
+    const before = row.slice(nx, nx + nc);
+    const now = new Map<Tensor, Tensor>();
+    body.carry.forEach((leaf, i) => {
+      now.set(leaf, before[i] as Tensor);
+    });
+    body.xs.forEach((leaf, i) => {
+      now.set(leaf, row[i] as Tensor);
+    });
+    body.shared.forEach((leaf, i) => {
+      now.set(leaf, whole[i] as Tensor);
+    });
+    const outs = rewrite(body.outputs, (node) => now.get(node)).outputs;
+    // A last carry comes back through dc alone.
+    const [values, given] = output < nc ? [[], []] : [[outs[output] as Tensor], [row[nx + nc] as Tensor]];
+    return pullback([...outs.slice(0, nc), ...values], [...dc, ...given], [...before, ...row.slice(0, nx), ...whole]);
+  };
+}
+
 /** A gradient p^T q of matrices: its sum over steps is one product over all rows of all steps. */
 function isRowProduct(d: Tensor): boolean {
   return d.op.name === "matmul" && d.rank === 2 && d.attrs["transA"] === true && d.attrs["transB"] === false;
@@ -261,91 +245,6 @@ function stepFlops(graph: Graph): Dim {
   return graph.nodes.reduce<Dim>((sum, { op, inputs, attrs, shape, dtype }) => {
     return op.flops ? addDims(sum, op.flops(inputs, attrs, { shape, dtype })) : sum;
   }, 0);
-}
-
-/** Type of a member; the step's free sizes stand for what the inputs have in their places. */
-function inferMember(body: LoopBody, inputs: readonly TensorType[], output: number): TensorType {
-  const length = inputs[body.carry.length]?.shape[0] as Dim;
-  const sizes = new Map<string, Dim>();
-  [...body.carry, ...body.xs, ...body.shared].forEach((leaf, i) => {
-    const { shape, dtype } = inputs[i] as TensorType;
-    const row = body.xs.includes(leaf);
-    const own = row ? shape.slice(1) : shape;
-    const fits = own.length === leaf.rank && own.every((d, axis) => matchDim(leaf.shape[axis] as Dim, d, sizes));
-    if (!fits || dtype !== leaf.dtype)
-      throw new ShapeError(`the step reads ${leaf}, given ${shapeText(shape)}:${dtype}${row ? " in rows" : ""}`);
-    if (row && !dimEquals(shape[0] as Dim, length))
-      throw new ShapeError(`values of ${shape[0]} and of ${length} rows`, "give all the same number of rows");
-  });
-  const { shape, dtype } = body.outputs[output] as Tensor;
-  const own = shape.map((d) => filled(d, sizes));
-  return { shape: output < body.stackedFrom ? own : [length, ...own], dtype };
-}
-
-function matchDim(leaf: Dim, given: Dim, sizes: Map<string, Dim>): boolean {
-  if (dimEquals(leaf, given)) return true;
-  if (!(leaf instanceof SymDim)) return false;
-  const { symbol } = leaf;
-  if (symbol === undefined) return dimEquals(filled(leaf, sizes), given);
-  const known = sizes.get(symbol);
-  if (known === undefined) sizes.set(symbol, given);
-  return known === undefined || dimEquals(known, given);
-}
-
-function filled(d: Dim, sizes: ReadonlyMap<string, Dim>): Dim {
-  if (!(d instanceof SymDim) || sizes.size === 0) return d;
-  let total: Dim = 0;
-  for (const [product, factor] of d.terms) {
-    let term: Dim = factor;
-    for (const name of product.split("*").filter(Boolean))
-      term = mulDims(term, sizes.get(name) ?? new SymDim(new Map([[name, 1]])));
-    total = addDims(total, term);
-  }
-  return total;
-}
-
-/** Members are asked for one by one, from the same values: the last run is remembered with what it read. */
-let latest: { graph: Graph; inputs: readonly RefValue[]; values: Float64Array[] } | undefined;
-
-function evaluateLoop(graph: Graph, body: LoopBody, inputs: readonly RefValue[]): Float64Array[] {
-  if (latest?.graph === graph && latest.inputs.every((x, i) => x === inputs[i])) return latest.values;
-  const [nc, nx] = [body.carry.length, body.xs.length];
-  const placeholders = [...body.carry, ...body.xs, ...body.shared];
-  const order = graph.inputs.map((leaf) => placeholders.indexOf(leaf));
-  const rows = inputs.slice(nc, nc + nx);
-  const length = rows[0]?.shape[0] as number;
-  const state = inputs.slice(0, nc);
-  const stacks: Float64Array[][] = graph.outputs.slice(nc).map(() => []);
-  for (let step = 0; step < length; step++) {
-    const t = body.reverse ? length - 1 - step : step;
-    const now = [...state, ...rows.map((x) => rowOf(x, t)), ...inputs.slice(nc + nx)];
-    const values = interpret(
-      graph,
-      order.map((i) => now[i] as RefValue),
-    );
-    graph.outputs.forEach((node, i) => {
-      const value = values.get(node) as RefValue;
-      if (i < nc) state[i] = value;
-      else (stacks[i - nc] as Float64Array[])[t] = value.data;
-    });
-  }
-  const values = [...state.map((value) => value.data), ...stacks.map(joined)];
-  latest = { graph, inputs, values };
-  return values;
-}
-
-function rowOf({ shape, dtype, data }: RefValue, t: number): RefValue {
-  const width = shape.slice(1).reduce((a, b) => a * b, 1);
-  return { shape: shape.slice(1), dtype, data: data.subarray(t * width, (t + 1) * width) };
-}
-
-function joined(rows: readonly Float64Array[]): Float64Array {
-  const width = rows[0]?.length ?? 0;
-  const out = new Float64Array(rows.length * width);
-  rows.forEach((row, t) => {
-    out.set(row, t * width);
-  });
-  return out;
 }
 
 /** Loops for the test matrix: h a + b forwards, and tanh(h W + x) backwards, each by what it carries and what it stacks. */
