@@ -28,6 +28,22 @@ test("bytes per token, all layers, keys and values: the table of the specificati
   expect(fp16(dba(32, 128, 512))["student_bytes_per_token"]).toBe(21504);
 });
 
+test("a layer in a cycle counts once per pass, a state once per sequence", () => {
+  const student = buildModel({
+    embedder: { type: "token", vocabSize: 128, dModel: 64 },
+    topology: {
+      type: "StackedTopology",
+      layers: [
+        { type: "CyclicTopology", iterations: 3, layers: [{ type: "AttentionLayer", dModel: 64, nHeads: 2 }] },
+        { type: "SSMLayer", dModel: 64 },
+      ],
+    },
+  });
+  const { metrics } = verifyKVCache({ teacher: gqa, student, config: config({ maxSeqLen: 512, nLayers: null }) });
+  const state = 4 * 128 * (16 + 3);
+  expect(metrics["student_mb"]).toBe((512 * 3 * 2 * 64 * 2 + state) / 2 ** 20);
+});
+
 test("the published preset makes the cache larger than its GQA teacher's", () => {
   const result = verifyKVCache({ teacher: gqa, student: dba(128, 256), config: config({ minReductionRatio: 1 }) });
   expect(result.passed).toBe(false);
