@@ -80,6 +80,14 @@ export abstract class Module {
     return [];
   }
 
+  /**
+   * Scopes around the calls of the children in one forward pass, in order: `[""]`, each child is called once under its
+   * own name. A module that calls them more often opens a scope for each pass and says so here.
+   */
+  get passes(): readonly string[] {
+    return [""];
+  }
+
   /** All variables below, with their paths; a variable that is used twice appears once. */
   variables(): Map<string, Variable> {
     const found = new Map<string, Variable>();

@@ -113,7 +113,7 @@ export function forwardFlopsPerToken(model: Model, length: number): number {
 }
 
 /** The width that the first layer that declares one takes. */
-function widthOf(module: Module): number {
+export function widthOf(module: Module): number {
   for (const { module: m } of module.modules()) {
     const { dModel, dIn, inputSize } = (m as { config?: Readonly<Record<string, unknown>> }).config ?? {};
     for (const width of [dModel, dIn, inputSize]) if (typeof width === "number") return width;

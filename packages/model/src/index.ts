@@ -14,6 +14,8 @@ export {
   stateElements,
 } from "./accounting.ts";
 export { TokenEmbedder } from "./embedder.ts";
+export { type ListedModule, listModules } from "./list-modules.ts";
 export { mergeLora } from "./merge-lora.ts";
 export { buildModel, type LogitsOptions, Model } from "./model.ts";
-export { Trace, type TracedOutput, type TracePredicate, traceForward } from "./trace.ts";
+export { modulesAt, type TracePredicate } from "./module-paths.ts";
+export { Trace, type TraceChoice, type TracedOutput, traceForward, traceOutputs } from "./trace.ts";

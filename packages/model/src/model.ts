@@ -66,9 +66,10 @@ export class Model extends Module {
 
   #throughTopology(x: Tensor, context: LogitsOptions): Tensor {
     if (!context.lastOnly) return callChild("topology", this.topology, x, context);
+    // Time is the axis before the features, also where a ParallelTopology has put one in front.
     const last = (y: Tensor): Tensor => {
-      const t = y.shape[1] as Dim;
-      return slice(y, 1, subDims(t, 1), t);
+      const t = y.shape[y.rank - 2] as Dim;
+      return slice(y, y.rank - 2, subDims(t, 1), t);
     };
     const head = this.#head;
     if (!(this.topology instanceof StackedTopology) || !head)

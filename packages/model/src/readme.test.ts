@@ -20,6 +20,10 @@ it("the README's example runs", async () => {
     ["parameters", expect.any(Number)],
     ["cache bytes per token", 512],
     ["FLOP per token at context 128", expect.any(Number)],
+    ["", "TransformerModel", "[B, T, 100]"],
+    ["embedder", "TokenEmbedder", "[B, T, 64]"],
+    ["topology", "StackedTopology", "[B, T, 64]"],
     [["topology.layers.0.layers.0.layers.1", "topology.layers.0.layers.1.layers.1"]],
+    [[1, 7, 64]],
   ]);
 });

@@ -21,10 +21,11 @@ export class CyclicTopology extends Module {
     return this.#once.children;
   }
 
+  override get passes(): readonly string[] {
+    return Array.from({ length: this.iterations }, (_, pass) => `pass.${pass}`);
+  }
+
   forward(x: Tensor, context: ForwardContext = {}): Tensor {
-    let y = x;
-    for (let pass = 0; pass < this.iterations; pass++)
-      y = withScope(`pass.${pass}`, () => this.#once.forward(y, context));
-    return y;
+    return this.passes.reduce((y, pass) => withScope(pass, () => this.#once.forward(y, context)), x);
   }
 }

@@ -1,7 +1,7 @@
 // Second moments of what attention layers are fed, from real tokens: surgery weighs errors by them.
 import type { TokenBatches } from "@caramba/data";
 import { AttentionLayer, type Module } from "@caramba/layers";
-import { type Model, traceForward } from "@caramba/model";
+import { type Model, traceOutputs } from "@caramba/model";
 import { type Backend, broadcastTo, compile, concat, constant, input, matmul, reshape } from "@caramba/tensor";
 
 const hasBias = (module: Module): boolean => module instanceof AttentionLayer && module.config.bias;
@@ -18,7 +18,7 @@ export async function attentionCovariances(
 ): Promise<Float64Array[]> {
   const { batchSize, blockSize } = batches;
   const tokens = input("tokens", [batchSize, blockSize], "int32");
-  const { traced } = traceForward(model, tokens, (_, module) => module.type === "AttentionLayer");
+  const traced = traceOutputs(model, tokens, "**:AttentionLayer");
   const tokensPerBatch = batchSize * blockSize;
   const ones = broadcastTo(constant(Float32Array.of(1), [1, 1]), [tokensPerBatch, 1]);
   const outputs = Object.fromEntries(

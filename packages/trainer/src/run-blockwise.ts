@@ -6,7 +6,7 @@
 // `blockwise_distill_target: residual` the output of the residual branch around the layer is imitated instead, x + f(x).
 import type { AttentionLayer, Module } from "@caramba/layers";
 import { restore } from "@caramba/loader";
-import { attentionLayers, type Model, traceForward } from "@caramba/model";
+import { attentionLayers, type Model, traceOutputs } from "@caramba/model";
 import {
   abs,
   CarambaError,
@@ -72,7 +72,7 @@ function blocksOf(model: Model, target: "attention" | "residual"): Block[] {
 
 /** Where a module's input and output are in the graph of a model. */
 function traceOf(model: Model, tokens: Tensor, { module, path }: Block) {
-  const [only, ...more] = traceForward(model, tokens, (_, m) => m === module).traced;
+  const [only, ...more] = traceOutputs(model, tokens, (_, m) => m === module);
   if (!only) throw new CarambaError(`${path} is no part of the model`, { code: "internal" });
   if (more.length > 0)
     throw new CarambaError(`blockwise distillation: ${path} is applied ${more.length + 1} times in one pass`, {
