@@ -99,7 +99,7 @@ describe("a connection that breaks off", () => {
   });
 
   it("counts anew after each megabyte, so that a long file may break often", async () => {
-    onTransfers(...Array.from({ length: 2 }, () => ({ dropAfter: 1_100_000 })), undefined);
+    onTransfers(...Array.from({ length: 2 }, () => ({ dropAfter: 1_400_000 })), undefined);
     await fetched({ retries: 1 });
     expect(await stored()).toBe(true);
   });

@@ -216,7 +216,11 @@ class Sender {
     const part = body.subarray(0, dropAfter ?? hangAfter ?? body.length);
     this.#exchange.sent = part.length;
     if (dropAfter === undefined && hangAfter === undefined) this.#response.end(part);
-    else this.#response.write(part, () => (dropAfter === undefined ? undefined : this.#response.destroy()));
+    else
+      this.#response.write(part, () => {
+        // A moment later: what the client has not read by then is lost with the connection, more on a busy machine.
+        if (dropAfter !== undefined) setTimeout(() => this.#response.destroy(), 50);
+      });
     if (part.length === 0) this.#response.flushHeaders();
   }
 }
