@@ -42,5 +42,25 @@ describe.each(models)("the model of %s", (_, model) => {
           const train = trainConfig({ phase, batchSize, blockSize, lr: 1, activationCheckpointing });
           expectSame(await short.trainBytes(train), await long.trainBytes(train), blockSize);
         }
+    const residual = { phase: "blockwise", blockwiseDistillTarget: "residual" } as const;
+    const train = trainConfig({ ...residual, batchSize: 1, blockSize: 32, lr: 1 });
+    expectSame(await short.trainBytes(train), await long.trainBytes(train), 32);
   });
+});
+
+it("distillation keeps the teacher's logits, a residual branch what its norm needs", async () => {
+  const { model } = parseManifestOrThrow(presets["tiny_decoupled"] ?? "").plan.targets[0] as { model: ModelConfig };
+  if (model.embedder.type !== "token") throw new Error("the preset has an embedder");
+  // Logits that outweigh whatever the blocks and the table need.
+  const embedder = { ...model.embedder, vocabSize: 20_000 };
+  const passes = new Passes({ ...model, embedder });
+  const bytes = (more: object) =>
+    passes.trainBytes(trainConfig({ phase: "global", batchSize: 8, blockSize: 64, lr: 1, ...more }));
+  const logits = 8 * 64 * embedder.vocabSize * 4;
+  const [plain, distilled] = [await bytes({}), await bytes({ kdWeight: 1 })];
+  expect(distilled - plain).toBeGreaterThanOrEqual(logits);
+  // Student and teacher, each as logits, softened, logarithms and probabilities, and their gradients: no more than that.
+  expect(distilled - plain).toBeLessThanOrEqual(10 * logits);
+  const block = (blockwiseDistillTarget: string) => bytes({ phase: "blockwise", blockwiseDistillTarget });
+  expect(await block("residual")).toBeGreaterThan(await block("attention"));
 });

@@ -13,6 +13,7 @@ import {
   mapChildren,
   type NodeConfig,
   type TrainConfig,
+  teacherConfig,
 } from "@caramba/config";
 import { type attentionLayers, Model, Trace, type TracedOutput } from "@caramba/model";
 import {
@@ -33,7 +34,7 @@ import {
 const bytesPerNumber = 4;
 
 type AttentionLayer = ReturnType<typeof attentionLayers>[number]["layer"];
-type Checkpointing = typeof import("@caramba/trainer")["checkpointedSegments"];
+type Trainer = Pick<typeof import("@caramba/trainer"), "checkpointedSegments" | "languageLoss">;
 
 interface Forward {
   readonly model: Model;
@@ -70,12 +71,14 @@ export class Passes {
 
   /** One optimizer step on a batch. */
   async trainBytes(train: TrainConfig): Promise<number> {
-    const { phase, batchSize, blockSize, activationCheckpointing, activationCheckpointThresholdMb } = train;
-    if (phase === "blockwise") return (this.#small?.[1] ?? this.#whole).blockBytes(batchSize, blockSize);
+    const { phase, batchSize, blockSize, activationCheckpointing, activationCheckpointThresholdMb, kdWeight } = train;
+    if (phase === "blockwise") return (this.#small?.[1] ?? this.#whole).blockBytes(train);
     // Loaded only where it is asked for: the trainer brings every package with it.
-    const checkpointing = activationCheckpointing ? (await import("@caramba/trainer")).checkpointedSegments : null;
+    const trainer = activationCheckpointing || kdWeight > 0 ? await import("@caramba/trainer") : null;
+    // Where a teacher reads along, what a copy adds grows with the number of copies: the whole graph is measured.
+    if (kdWeight > 0) return this.#whole.stepBytes(train, trainer);
     const key = ["train", batchSize, blockSize, activationCheckpointing, activationCheckpointThresholdMb].join(" ");
-    return this.#extended(key, (sized) => sized.stepBytes(train, checkpointing));
+    return this.#extended(key, (sized) => sized.stepBytes(train, trainer));
   }
 
   /** Blockwise: inputs and teacher outputs of a pool of batches, kept in host memory. */
@@ -142,28 +145,45 @@ class Sized {
   }
 
   /** Forward and backward pass of the whole model. */
-  stepBytes(train: TrainConfig, checkpointing: Checkpointing | null): number {
-    const { batchSize, blockSize } = train;
+  stepBytes(train: TrainConfig, trainer: Trainer | null): number {
+    const distils = train.kdWeight > 0 && trainer !== null;
+    const { model, value } = distils ? this.#distillation(train, trainer) : this.#language(train);
+    const weights = [...model.trainable().values()].map((v) => v.tensor);
+    const plain = { value, grads: grad(value, weights) };
+    const segments = trainer?.checkpointedSegments(model, train) ?? null;
+    const { value: loss, grads } = segments ? rematerialize(plain, segments) : plain;
+    return peakLiveBytes(new Graph([loss, ...grads]));
+  }
+
+  #language({ batchSize, blockSize }: TrainConfig): { readonly model: Model; readonly value: Tensor } {
     const { model, output } = this.#forward(batchSize, blockSize);
     const rows = batchSize * blockSize;
     const logits = reshape(output, [rows, output.shape[2] as number]);
-    const value = mean(crossEntropy(logits, input("targets", [rows], "int32")));
-    const weights = [...model.trainable().values()].map((v) => v.tensor);
-    const plain = { value, grads: grad(value, weights) };
-    const segments = checkpointing?.(model, train) ?? null;
-    const { value: loss, grads } = segments ? rematerialize(plain, segments) : plain;
-    return peakLiveBytes(new Graph([loss, ...grads]));
+    return { model, value: mean(crossEntropy(logits, input("targets", [rows], "int32"))) };
+  }
+
+  /** With the teacher's forward pass, whose logits stay until the student's are compared with them. */
+  #distillation(train: TrainConfig, { languageLoss }: Trainer): { readonly model: Model; readonly value: Tensor } {
+    const model = new Model(this.#config);
+    const teacher = new Model(teacherConfig(this.#config));
+    return { model, value: languageLoss(model, { ...train, teacher }).loss };
   }
 
   /**
    * Blockwise: the forward pass that finds what enters the last attention layer, or a step of one layer, whichever
    * needs more; they do not run at the same time.
    */
-  blockBytes(batch: number, length: number): number {
-    const { traced } = this.#forward(batch, length);
+  blockBytes({ batchSize, blockSize, blockwiseDistillTarget }: TrainConfig): number {
+    const { model, traced } = this.#forward(batchSize, blockSize);
+    const branches = model.modules().filter(({ module }) => module.type === "ResidualTopology");
+    const around = ({ path, module }: TracedOutput) =>
+      blockwiseDistillTarget === "attention"
+        ? module
+        : (branches.filter((branch) => path.startsWith(`${branch.path}.`)).at(-1)?.module ?? module);
     const layers = new Map(traced.map((t) => [JSON.stringify((t.module as AttentionLayer).config), t] as const));
-    const steps = [...layers.values()].map(({ module, input: { shape } }) => {
-      const output = (module as AttentionLayer).forward(input("x", shape), { training: true });
+    const steps = [...layers.values()].map((layer) => {
+      const { module } = layer;
+      const output = around(layer).forward(input("x", layer.input.shape), { training: true });
       const loss = mean(abs(sub(output, input("target", output.shape))));
       const weights = [...module.variables().values()].filter((v) => v.trainable).map((v) => v.tensor);
       return peakLiveBytes(new Graph([loss, ...grad(loss, weights)]));
