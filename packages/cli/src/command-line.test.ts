@@ -101,6 +101,7 @@ describe("--json", () => {
     quickstart: ["--input", "/no/such/folder"],
     init: ["--params", "10", "--output", "/no/such/folder/m.yml"],
     presets: ["nope"],
+    schema: ["--output", "/no/such/folder/s.json"],
     "presets show": ["nope"],
     "presets copy": ["dba", "/no/such/folder/m.yml"],
     prepare: ["--input", "/no/such/file", "--output", "/no/such/folder/t.npy"],

@@ -46,7 +46,7 @@ export const collect = (value: string, all: string[] = []): string[] => [...all,
 
 /** Options that several commands share. */
 export const device = (): Option =>
-  new Option("--device <name>", "engine: auto, onnx:cpu, onnx:cuda, tfjs:wasm, reference, ...");
+  new Option("--device <name>", "engine: auto, cpu, cuda, onnx:cpu, tfjs:wasm, reference, ...");
 export const json = (): Option =>
   new Option("--json", "one JSON object on the last line of standard output, for programs; also on error").default(
     false,

@@ -76,8 +76,8 @@ function manifestCommands(caramba: Command, done: Done): void {
     .addHelpText(
       "after",
       examples(
-        "caramba compile manifest.yml                        every mistake with its line, or ok",
-        "caramba compile llama32_1b_dba --print-plan         shapes, parameters, FLOPs, cache and memory of a preset",
+        "caramba compile manifest.yml                 every mistake with its line, or ok",
+        "caramba compile llama32_1b_dba --print-plan  shapes, parameters, cost, memory",
         "caramba compile manifest.yml --set vars.d_model=64 --json | tail -n 1",
       ),
     )
@@ -160,6 +160,7 @@ function writingCommands(caramba: Command, done: Done): void {
     .command("schema")
     .description("the JSON Schema of manifests, for editors and programs")
     .option("--output <file>", "write it to a file instead of standard output")
+    .addOption(json())
     .addHelpText("after", examples("caramba schema --output caramba.schema.json", "caramba schema | jq .title"))
     .action(async (options) => {
       const { schema } = await import("./commands/schema.ts");

@@ -50,6 +50,8 @@ it("keeps what layers added to the loss", () => {
   log.add({ ...event("a", 1), metrics: { ceLoss: 0.75, auxLoss: 0.25 } });
   log.add(event("a", 2));
   expect(log.read().map((step) => step.auxLoss)).toEqual([0.25, undefined]);
+  log.add({ ...event("a", 3), metrics: { autotuneEma: 2, autotuneRate: 0.05, autotuneSpike: 1 } });
+  expect(log.read()[2]).toMatchObject({ autotuneEma: 2, autotuneRate: 0.05, autotuneSpike: 1 });
 });
 
 it("counts from where a run was taken up again", () => {

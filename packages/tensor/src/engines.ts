@@ -15,9 +15,12 @@ const packages: Readonly<Record<string, string>> = {
   tfjs: "@caramba/backend-tfjs",
 };
 
+/** What documents call a device, in our words. */
+const words: Readonly<Record<string, string>> = { cpu: "onnx:cpu", cuda: "onnx:cuda", mps: "onnx:coreml" };
+
 /**
  * Opens `auto`, `reference`, `onnx` (or `onnx:cpu`, `onnx:cuda`, ...) or `tfjs` (or `tfjs:cpu`, `tfjs:wasm`, ...).
- * `auto` takes the first that loads of onnx, tfjs and reference.
+ * `auto` takes the first that loads of onnx, tfjs and reference; `cpu`, `cuda` and `mps` are those of onnx.
  * @throws CarambaError with the command that installs what is missing.
  */
 export async function openBackend(device = "auto", options: OpenOptions = {}): Promise<Backend> {
@@ -32,12 +35,12 @@ export async function openBackend(device = "auto", options: OpenOptions = {}): P
     return new ReferenceBackend();
   }
   if (device === "reference") return new ReferenceBackend();
-  const [engine = "", ...rest] = device.split(":");
+  const [engine = "", ...rest] = (Object.hasOwn(words, device) ? (words[device] as string) : device).split(":");
   const name = packages[engine];
   if (!name)
     throw new CarambaError(`there is no device "${device}"`, {
       code: "device",
-      remedy: `use auto, reference, ${Object.keys(packages).join(", ")}, or an engine with its provider such as onnx:cpu`,
+      remedy: `use auto, cpu, cuda, reference, ${Object.keys(packages).join(", ")}, or an engine with its provider such as onnx:cpu`,
     });
   let module: BackendModule;
   try {

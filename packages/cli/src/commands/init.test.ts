@@ -1,5 +1,5 @@
 // caramba init, and models resized to a target, counted from the built modules.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { modelParameters, parseManifestOrThrow, presets } from "@caramba/config";
@@ -34,6 +34,14 @@ it.each([
     code: 1,
     err: expect.stringContaining("exists already"),
   });
+});
+
+it("what it measures has the length that it trains at", async () => {
+  const file = join(root, "short.yml");
+  await runCli("init", "--params", "1M", "--block-size", "64", "--output", file);
+  const [target] = parseManifestOrThrow(await readFile(file, "utf8")).plan.targets;
+  expect(target?.runs.map(({ train }) => train?.blockSize)).toEqual([64]);
+  expect(target?.benchmarks.map(({ config }) => config)).toMatchObject([{ type: "perplexity", blockSize: 64 }]);
 });
 
 it("a vocabulary that exceeds the budget is an error with its size", async () => {

@@ -103,7 +103,7 @@ targets:
           warmup_steps: 100
     benchmarks:
       - id: perplexity
-        config: {type: perplexity}
+        config: {type: perplexity, block_size: "\${block_size}"}
         models: [student]
 `;
 }

@@ -85,3 +85,30 @@ it("every flag of the older README, on a manifest of the older form", async () =
     ]);
   await rm(root, { recursive: true });
 });
+
+it("a manifest in JSON is read as what it is", async () => {
+  const root = await mkdtemp(join(tmpdir(), "caramba-legacy-"));
+  const file = join(root, "m.json");
+  const model = { topology: { type: "StackedTopology", layers: [{ type: "DropoutLayer" }] } };
+  const forms = [
+    { version: 1, defaults: { wandb_entity: "nobody" }, model, groups: [{ name: "g", data: "a.npy", runs: [] }] },
+    {
+      version: 2,
+      targets: [
+        {
+          ...{ type: "experiment", name: "t", runs: [] },
+          data: { ref: "dataset.tokens", config: { path: "a.npy", block_size: 8 } },
+          system: { ref: "system.language_model", config: { model } },
+        },
+      ],
+    },
+  ];
+  for (const manifest of forms) {
+    await writeFile(file, JSON.stringify(manifest));
+    const [, , ...rest] = modernArguments(["--manifest", file, "--data", "mine.npy", "--entity", "me"]);
+    const { plan } = await openManifest(file, { set: rest.filter((_, i) => rest[i - 1] === "--set") });
+    expect(plan.targets[0]?.data.path).toBe("mine.npy");
+    expect(plan.defaults.wandbEntity).toBe("me");
+  }
+  await rm(root, { recursive: true });
+});

@@ -43,14 +43,32 @@ export function modernArguments(args: readonly string[]): readonly string[] {
   const set = (key: string, name: string): string[] =>
     given.has(name) ? ["--set", `${key}=${JSON.stringify(given.get(name))}`] : [];
   // The older form keeps its data with the group, and defaults flat.
-  const wandb = (key: string): string =>
-    `defaults.${new RegExp(`^ {1,2}${key}:`, "m").test(text) ? "" : "logging."}${key}`;
+  const { older, flat } = shapeOf(manifest, text);
+  const wandb = (key: string): string => `defaults.${flat(key) ? "" : "logging."}${key}`;
   return [
     "run",
     manifest,
-    ...set(/^["']?groups["']?:/m.test(text) ? "groups[0].data" : "targets[0].data.config.path", "data"),
+    ...set(older ? "groups[0].data" : "targets[0].data.config.path", "data"),
     ...set(wandb("wandb_entity"), "entity"),
     ...set(wandb("wandb_project"), "project"),
     ...rest,
   ];
+}
+
+/** Which form a manifest has, and whether a key stands in its defaults themselves; a broken one is told by the run. */
+function shapeOf(path: string, text: string): { readonly older: boolean; readonly flat: (key: string) => boolean } {
+  if (!path.endsWith(".json"))
+    return {
+      older: /^["']?groups["']?:/m.test(text),
+      flat: (key) => new RegExp(`^ {1,2}${key}:`, "m").test(text),
+    };
+  try {
+    const manifest = JSON.parse(text) as {
+      readonly groups?: unknown;
+      readonly defaults?: Readonly<Record<string, unknown>>;
+    };
+    return { older: manifest.groups !== undefined, flat: (key) => manifest.defaults?.[key] !== undefined };
+  } catch {
+    return { older: false, flat: () => false };
+  }
 }

@@ -50,5 +50,12 @@ it("schema prints what the parser's schemas say, or writes it", async () => {
   });
   const file = join(root, "schema.json");
   expect((await runCli("schema", "--output", file)).code).toBe(0);
+  const json = await runCli("schema", "--json");
+  expect(JSON.parse(json.out.trim().split("\n").at(-1) ?? "")).toMatchObject({
+    ok: true,
+    schema: { title: "Caramba manifest" },
+  });
+  const written = await runCli("schema", "--output", file, "--json");
+  expect(JSON.parse(written.out)).toEqual({ ok: true, output: file });
   expect(await readFile(file, "utf8")).toBe(out);
 });
