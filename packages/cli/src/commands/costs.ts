@@ -14,7 +14,7 @@ import {
   attentionLayers,
   cacheBytes,
   cacheBytesPerElement,
-  kvBytesPerToken,
+  kvElementsPerToken,
   Model,
   parameterCount,
   stateBytes,
@@ -80,7 +80,9 @@ export async function targetCosts(target: Target): Promise<TargetCosts> {
   const model = new Model(target.model);
   const context = target.data.blockSize ?? target.model.blockSize ?? longestBlock(target) ?? 512;
   const kinds = Object.keys(cacheBytesPerElement) as (keyof typeof cacheBytesPerElement)[];
-  const bytes = Object.fromEntries(kinds.map((kind) => [kind, kvBytesPerToken(model, kind)]));
+  // Counted once: every count is a forward pass over the graph.
+  const { total: numbers } = kvElementsPerToken(model);
+  const bytes = Object.fromEntries(kinds.map((kind) => [kind, numbers * cacheBytesPerElement[kind]]));
   const passes = new Passes(target.model);
   const runs: RunCosts[] = [];
   for (const run of target.runs) runs.push(await runCosts(run, target, model, passes));
