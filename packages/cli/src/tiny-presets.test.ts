@@ -3,6 +3,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Plan, parseManifestOrThrow, presets, resolvedManifest } from "@caramba/config";
 import { ByteTokenizer, collectText, prepareTokens } from "@caramba/data";
 import { type ExperimentEvent, runExperiment } from "@caramba/experiment";
@@ -14,7 +15,7 @@ let tokens: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "caramba-tiny-"));
   tokens = join(folder, "tokens.npy");
-  const documents = await collectText({ inputs: [new URL("../../../docs", import.meta.url).pathname] });
+  const documents = await collectText({ inputs: [fileURLToPath(new URL("../../../docs", import.meta.url))] });
   await prepareTokens({ documents, tokenizer: new ByteTokenizer(), output: tokens });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -63,7 +63,11 @@ describe("a graph in a manifest", () => {
       /^9 0\.op: expected .*found "AttentionLayr".*\(AttentionLayer\)/,
     ],
     ["an unknown key", attend.replace("n_heads", "n_head"), /^9 config\.n_head: unknown key "n_head".*\(n_heads\)/],
-    ["a rule of the layer", attend.replace("n_heads: 2", "n_heads: 3"), /^9 config\.n_heads: expected a divisor of d_model/],
+    [
+      "a rule of the layer",
+      attend.replace("n_heads: 2", "n_heads: 3"),
+      /^9 config\.n_heads: expected a divisor of d_model/,
+    ],
     [
       "a width that does not fit",
       attend.replace("d_model: 8", "d_model: 4"),
