@@ -33,6 +33,8 @@ export function describeModel(model: ModelConfig, options: DescribeOptions = {})
       `model.embedder=token vocab_size=${embedder.vocabSize} d_model=${embedder.dModel} [B, T] -> ${formatShape(input)}`,
     );
   } else lines.push(`model.embedder=none ${formatShape(input)}`);
+  const { initialization: init } = model;
+  if (init.scheme !== "default") lines.push(`model.initialization=${init.scheme} std=${init.std}`);
   lines.push("model.topology:", ...indent(describeTopology(model, options)));
   lines.push(
     `model.output=${formatShape(output)}${embedder.type === "token" ? " logits" : ""} tied_embeddings=${model.tiedEmbeddings}`,

@@ -1,5 +1,6 @@
 /** Layers, topologies, models and training from TypeScript; see fill-in.ts. */
 import { type Defaulted, fromCode } from "./fill-in.ts";
+import type { InitializationConfig } from "./initialization.ts";
 import { type LayerConfig, type LayerInput, layerConfigSchema } from "./layer.ts";
 import { type DiffusionHeadConfig, type EmbedderConfig, type ModelConfig, modelSchema } from "./model.ts";
 import { type TopologyConfig, topologySchema } from "./topology.ts";
@@ -34,10 +35,14 @@ export interface GraphTopologyInput {
 }
 export type NodeInput = LayerInput | TopologyInput;
 
-export type ModelInput = Omit<Defaulted<ModelConfig, "topology">, "topology" | "embedder" | "diffusionHead"> & {
+export type ModelInput = Omit<
+  Defaulted<ModelConfig, "topology">,
+  "topology" | "embedder" | "diffusionHead" | "initialization"
+> & {
   topology: TopologyInput;
   embedder?: EmbedderConfig | undefined;
   diffusionHead?: Partial<DiffusionHeadConfig> | undefined;
+  initialization?: { scheme: InitializationConfig["scheme"]; std?: number | undefined } | undefined;
 };
 export type TrainInput = Defaulted<TrainConfig, "phase" | "batchSize" | "blockSize" | "lr">;
 

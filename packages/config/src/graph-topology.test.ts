@@ -1,4 +1,5 @@
 // Graphs as they are written: what is wrong with one is told at its line, in the manifest's spelling.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { describeTopology } from "./describe.ts";
 import { modelConfig, topologyConfig } from "./from-code.ts";
@@ -38,6 +39,14 @@ function mistakes(nodes: string): string[] {
 const attend = "      - { id: attend, op: AttentionLayer, in: x, out: a, config: { d_model: 8, n_heads: 2 } }";
 
 describe("a graph in a manifest", () => {
+  it("is as the documents print it", () => {
+    const page = readFileSync(new URL("../../../docs/manifests.md", import.meta.url), "utf8");
+    const [, printed = ""] = page.match(/```yaml\ntype: GraphTopology\nnodes:\n([\s\S]*?)```/) ?? [];
+    const nodes = printed.trimEnd().replace(/^/gm, "    ");
+    expect(nodes).toContain("id: sum");
+    expect(mistakes(nodes.replaceAll("d_model: 64", "d_model: 8"))).toEqual([]);
+  });
+
   it("parses, also out of order", () => {
     expect(mistakes(`      - { id: join, op: add, in: [x, a], out: y }\n${attend}`).length).toBe(0);
   });

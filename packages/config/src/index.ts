@@ -74,6 +74,13 @@ export {
   graphOutput,
   isCombiner,
 } from "./graph-topology.ts";
+export {
+  type DefaultInitialization,
+  type Gpt2Initialization,
+  type InitializationConfig,
+  initializationSchema,
+  type NormalInitialization,
+} from "./initialization.ts";
 export { type JsonSchema, manifestJsonSchema } from "./json-schema.ts";
 export {
   type KVCacheKind,

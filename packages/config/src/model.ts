@@ -1,5 +1,6 @@
 /** A model: embedder, topology, head rule. `modelSchema` also runs shape inference, so a parsed model fits together. */
 import { z } from "zod";
+import { type InitializationConfig, initializationSchema } from "./initialization.ts";
 import {
   exactly,
   nonNegative,
@@ -48,6 +49,8 @@ export interface ModelConfig {
   diffusionHead: DiffusionHeadConfig;
   /** Logits by the embedding matrix, unless the topology already ends at vocabSize. */
   tiedEmbeddings: boolean;
+  /** How weights begin, where no checkpoint gives them. */
+  initialization: InitializationConfig;
   targetParams: number | null;
   /** Longest context in tokens; null: not limited by the model. */
   blockSize: number | null;
@@ -95,6 +98,9 @@ export const modelSchema: z.ZodType<ModelConfig> = exactly<ModelConfig>()(
         .boolean()
         .default(true)
         .describe("Logits from the embedding matrix; false: the topology ends in a head"),
+      initialization: initializationSchema
+        .prefault({ scheme: "default" })
+        .describe("How weights begin; default each layer's own scheme"),
       target_params: positive.nullable().default(null).describe("Parameter budget for automatic sizing"),
       block_size: positiveInt.nullable().default(null).describe("Longest context in tokens"),
     },

@@ -1,5 +1,7 @@
 // Initial values. Linear weights: normal with variance 1 / (3 dIn), the variance of PyTorch's default uniform
-// initialisation; embeddings: normal with standard deviation 0.02, as Llama; norms: ones; biases and gates: zeros.
+// initialisation; embeddings: normal with standard deviation 0.02, as Llama; norms: ones; biases and gates: zeros. A
+// model may set another scheme for linear maps and embeddings (`initialization`; see `plainWeights` of Module). Draws
+// come from a generator that is keyed by the model's seed and the variable's path, so that no weight depends on another.
 import type { Initializer } from "@caramba/tensor";
 
 /** Normal values with mean 0 and the given standard deviation. */

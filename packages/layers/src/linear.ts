@@ -11,12 +11,14 @@ export class LinearLayer extends Module {
   readonly config: LinearLayerConfig;
   readonly weight: Variable;
   readonly bias: Variable | null;
+  readonly #plain: boolean;
 
   /** `init` makes the initial weight; default `linearInit`. `biasInit` makes the offset; default zeros. */
   constructor(input: LinearLayerInput, init: Initializer = linearInit, biasInit?: Initializer) {
     super();
     this.config = linearLayerConfig(input);
     const { dIn, dOut, bias } = this.config;
+    this.#plain = init === linearInit;
     this.weight = new Variable("weight", [dIn, dOut], { init });
     this.bias = bias ? new Variable("bias", [dOut], biasInit ? { init: biasInit } : {}) : null;
   }
@@ -28,6 +30,10 @@ export class LinearLayer extends Module {
           ["bias", this.bias],
         ]
       : [["weight", this.weight]];
+  }
+
+  override get plainWeights(): readonly Variable[] {
+    return this.#plain ? [this.weight] : [];
   }
 
   forward(x: Tensor): Tensor {

@@ -45,6 +45,10 @@ export class LoRALinearLayer extends Module {
     ];
   }
 
+  override get plainWeights(): readonly Variable[] {
+    return [this.weight];
+  }
+
   override get children(): readonly (readonly [string, Module])[] {
     return this.dropout ? [["dropout", this.dropout]] : [];
   }

@@ -75,6 +75,14 @@ export abstract class Module {
     return [];
   }
 
+  /**
+   * Own weights of linear maps and embeddings that begin by the layer's own scheme, and may begin by a model's instead
+   * (`initialization`). Weights that must begin as they do, such as gates that are shut, are left out.
+   */
+  get plainWeights(): readonly Variable[] {
+    return [];
+  }
+
   /** Submodules by local name, in order of use. */
   get children(): readonly (readonly [string, Module])[] {
     return [];

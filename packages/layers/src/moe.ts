@@ -57,6 +57,10 @@ class ExpertLinear extends Module {
       : [["weight", this.weight]];
   }
 
+  override get plainWeights(): readonly Variable[] {
+    return [this.weight];
+  }
+
   /** All experts: x [E or 1, N, in] -> [E, N, out]. */
   forward(x: Tensor): Tensor {
     const y = matmul(x, this.weight.tensor);

@@ -19,6 +19,10 @@ export class TokenEmbedder extends Module {
     return [["weight", this.weight]];
   }
 
+  override get plainWeights(): readonly Variable[] {
+    return [this.weight];
+  }
+
   forward(ids: Tensor): Tensor {
     return gather(this.weight.tensor, ids);
   }

@@ -5,6 +5,7 @@ import { callChild, type ForwardContext, LinearLayer, LoRALinearLayer, Module } 
 import { CarambaError, type Dim, matmul, slice, subDims, type Tensor, type Variable, withScope } from "@caramba/tensor";
 import { buildTopology, StackedTopology } from "@caramba/topology";
 import { TokenEmbedder } from "./embedder.ts";
+import { initializeModel } from "./initialize.ts";
 
 /** How logits are asked for. */
 export interface LogitsOptions extends ForwardContext {
@@ -30,6 +31,7 @@ export class Model extends Module {
     this.embedder = config.embedder.type === "token" ? new TokenEmbedder(config.embedder) : null;
     this.topology = buildTopology(config.topology);
     this.adopt(seed);
+    initializeModel(this, config.initialization);
   }
 
   override get children(): readonly (readonly [string, Module])[] {

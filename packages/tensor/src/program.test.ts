@@ -92,6 +92,18 @@ describe("feeds", () => {
   });
 });
 
+describe("initial values", () => {
+  test("are those of the last initializer, until there is a value", async () => {
+    const w = new Variable("w", [2], { init: () => floats(4, -2) });
+    w.initializeBy(() => floats(1, 2));
+    expect(await w.read()).toEqual(floats(1, 2));
+    expect(() => w.initializeBy(() => floats(3, 3))).toThrow(/"w" has its values already/);
+    const written = new Variable("written", [1]);
+    written.write(floats(5));
+    expect(() => written.initializeBy(() => floats(3))).toThrow(/"written" has its values already/);
+  });
+});
+
 describe("updates", () => {
   const descent = async () => {
     const w = new Variable("w", [2], { init: () => floats(4, -2) });

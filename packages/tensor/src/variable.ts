@@ -34,7 +34,7 @@ export class Variable {
   seed = 0;
   /** The leaf that stands for this value in graphs. */
   readonly tensor: Tensor;
-  readonly #init: Initializer;
+  #init: Initializer;
   #host: HostArray | undefined;
   #device: { readonly backend: Backend; readonly buffer: DeviceBuffer } | undefined;
   #spare: { readonly backend: Backend; readonly buffer: DeviceBuffer } | undefined;
@@ -58,6 +58,16 @@ export class Variable {
   /** Number of elements. */
   get size(): number {
     return this.shape.reduce((a, b) => a * b, 1);
+  }
+
+  /** Takes another initializer. @throws CarambaError `initialized` once there is a value. */
+  initializeBy(init: Initializer): void {
+    if (this.#host || this.#device)
+      throw new CarambaError(`variable "${this.name}" has its values already`, {
+        code: "initialized",
+        remedy: "choose its initial values before it is first used, or write new ones",
+      });
+    this.#init = init;
   }
 
   /** A copy of the current value. */
