@@ -33,10 +33,13 @@ function fromSchema(raw: z.core.$ZodRawIssue): string | undefined {
   return raw.code === "invalid_type" && raw.inst instanceof z.ZodNumber && raw.inst.isInt ? "int" : undefined;
 }
 
-/** A misspelt key explains the one that is missing. */
+/** A misspelt key explains the one that is missing; a type that does not exist, whatever else its mapping has or lacks. */
 function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
-  if (issue.code !== "missing") return false;
+  if (issue.code !== "missing" && issue.code !== "unknown_key") return false;
   const parent = JSON.stringify(issue.path.slice(0, -1));
+  const type = all.find(({ path }) => path.at(-1) === "type" && JSON.stringify(path.slice(0, -1)) === parent);
+  if (type !== undefined && type !== issue && type.code !== "missing" && type.code !== "unknown_key") return true;
+  if (issue.code !== "missing") return false;
   return all.some(
     (other) =>
       other.code === "unknown_key" &&

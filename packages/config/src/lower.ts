@@ -236,19 +236,8 @@ class Lowering {
 
   entrypoints(manifest: TargetManifest, targets: Target[]): Record<string, string> {
     const names = targets.map((target) => target.name);
-    const result: Record<string, string> = {};
-    for (const [name, written] of Object.entries(manifest.entrypoints)) {
-      const wanted = stripPrefix(written);
-      result[name] = wanted;
-      if (names.includes(wanted)) continue;
-      const near = closest(wanted, names);
-      const hint = near === undefined ? "" : ` (did you mean "${near}"?)`;
-      this.report(
-        ["entrypoints", name],
-        `expected the name of a target (${names.join(", ")}), found "${wanted}"${hint}`,
-      );
-    }
-    return result;
+    for (const { path, message } of entrypointIssues(manifest.entrypoints, names)) this.report(path, message);
+    return Object.fromEntries(Object.entries(manifest.entrypoints).map(([name, to]) => [name, stripPrefix(to)]));
   }
 
   unique(names: string[], place: (index: number) => Path, what: string): void {
@@ -262,6 +251,21 @@ class Lowering {
   report(path: Path, message: string): void {
     this.issues.push({ path, message });
   }
+}
+
+/** Entry points that name no target. */
+export function entrypointIssues(
+  entrypoints: Readonly<Record<string, string>>,
+  names: readonly string[],
+): { path: Path; message: string }[] {
+  return Object.entries(entrypoints).flatMap(([name, written]) => {
+    const wanted = stripPrefix(written);
+    if (names.includes(wanted)) return [];
+    const near = closest(wanted, names);
+    const hint = near === undefined ? "" : ` (did you mean "${near}"?)`;
+    const message = `expected the name of a target (${names.join(", ")}), found "${wanted}"${hint}`;
+    return [{ path: ["entrypoints", name], message }];
+  });
 }
 
 /** The longest context a benchmark needs, with the key that sets it. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ManifestError } from "./manifest-error.ts";
 import { parseManifest, parseManifestOrThrow } from "./parse.ts";
 import type { Plan } from "./plan.ts";
+import { presets } from "./presets/index.ts";
 
 /** A small whole manifest of version 2; lines can be replaced to plant a mistake. */
 const whole = `version: 2
@@ -381,4 +382,20 @@ describe("ManifestError", () => {
       expect(issues[0]).toMatchObject({ code: "unknown_key", suggestion: "seed", line: 26, column: 9 });
     }
   });
+});
+
+it("tells an entry point that names no target, beside other mistakes", () => {
+  const text = (presets["tiny_decoupled"] ?? "")
+    .replace("lr: 1e-3", "lr: fast")
+    .replace("targets:\n", "entrypoints: {default: nowhere}\ntargets:\n");
+  const { issues } = parseManifest(text);
+  expect(issues.map(({ path }) => path.join("."))).toEqual([
+    "entrypoints.default",
+    expect.stringMatching(/train\.lr$/),
+  ]);
+});
+
+it("a type that does not exist is one mistake, whatever else its mapping has or lacks", () => {
+  const text = "version: 2\ntargets:\n  - {type: process, name: p, team: {}, process: {type: x}}\n";
+  expect(parseManifest(text).issues.map(({ path }) => path.join("."))).toEqual(["targets.0.type"]);
 });

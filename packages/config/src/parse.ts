@@ -3,8 +3,8 @@
  * mistake the place in the text that must change. Pure: text in, objects out; works in a browser.
  */
 import { check } from "./issues.ts";
-import { type Located, maxDepth, maxSize, toPlain } from "./located.ts";
-import { lowerManifest } from "./lower.ts";
+import { type Located, maxDepth, maxSize, type Path, toPlain } from "./located.ts";
+import { entrypointIssues, lowerManifest } from "./lower.ts";
 import { groupManifestSchema, type Manifest, targetManifestSchema } from "./manifest.ts";
 import { ManifestError, type ManifestIssue } from "./manifest-error.ts";
 import { Placing } from "./placing.ts";
@@ -94,6 +94,7 @@ function read(
   const parsed = check<Manifest>(grouped ? groupManifestSchema : targetManifestSchema, data);
   if (!parsed.ok) {
     for (const issue of parsed.issues) place.on(issue, root, written);
+    for (const { path, message } of misnamed(data)) place.on({ code: "rule", path, message }, root, written);
     return { place };
   }
   const lowered = lowerManifest(parsed.value);
@@ -102,6 +103,16 @@ function read(
   for (const { code, path, message, remedy } of further?.(lowered.plan) ?? [])
     place.on({ code, path, message: `${message}; ${remedy}` }, root, written);
   return place.empty ? { manifest: parsed.value, plan: lowered.plan } : { place };
+}
+
+/** Entry points that name no target, told although something else is wrong: names can be read off what was written. */
+function misnamed(data: unknown): { path: Path; message: string }[] {
+  const { targets, entrypoints } = data as { readonly targets?: unknown; readonly entrypoints?: unknown };
+  if (!Array.isArray(targets) || typeof entrypoints !== "object" || entrypoints === null) return [];
+  const names = targets.map((target: { readonly name?: unknown } | null) => target?.name);
+  if (!names.every((name) => typeof name === "string")) return [];
+  const words = Object.entries(entrypoints).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  return entrypointIssues(Object.fromEntries(words), names);
 }
 
 function tooBig(root: Located, place: Placing): boolean {
