@@ -1,8 +1,18 @@
 // Second moments of what attention layers are fed, from real tokens: surgery weighs errors by them.
 import type { TokenBatches } from "@caramba/data";
 import { AttentionLayer, type Module } from "@caramba/layers";
-import { type Model, traceOutputs } from "@caramba/model";
-import { type Backend, broadcastTo, compile, concat, constant, input, matmul, reshape } from "@caramba/tensor";
+import { attentionLayers, type Model, traceOutputs } from "@caramba/model";
+import {
+  type Backend,
+  broadcastTo,
+  compile,
+  concat,
+  constant,
+  input,
+  matmul,
+  reshape,
+  type Tensor,
+} from "@caramba/tensor";
 
 const hasBias = (module: Module): boolean => module instanceof AttentionLayer && module.config.bias;
 
@@ -19,13 +29,18 @@ export async function attentionCovariances(
   const { batchSize, blockSize } = batches;
   const tokens = input("tokens", [batchSize, blockSize], "int32");
   const traced = traceOutputs(model, tokens, "**:AttentionLayer");
-  const tokensPerBatch = batchSize * blockSize;
-  const ones = broadcastTo(constant(Float32Array.of(1), [1, 1]), [tokensPerBatch, 1]);
+  const rowsOf = (module: Module, x: Tensor): Tensor => {
+    const plain = reshape(x, [-1, x.shape.at(-1) as number]);
+    if (!hasBias(module)) return plain;
+    const ones = broadcastTo(constant(Float32Array.of(1), [1, 1]), [plain.shape[0] as number, 1]);
+    return concat([plain, ones], 1);
+  };
   const outputs = Object.fromEntries(
-    traced.map(({ input: x, module }, i) => {
-      const plain = reshape(x, [-1, x.shape[2] as number]);
-      const rows = hasBias(module) ? concat([plain, ones], 1) : plain;
-      return [`c${i}`, matmul(rows, rows, { transA: true, alpha: 1 / tokensPerBatch })];
+    attentionLayers(model).map(({ layer }, i) => {
+      // A layer that is applied several times in a pass sees the inputs of all its calls.
+      const calls = traced.filter(({ module }) => module === layer).map(({ input: x }) => rowsOf(layer, x));
+      const rows = calls.length === 1 ? (calls[0] as Tensor) : concat(calls, 0);
+      return [`c${i}`, matmul(rows, rows, { transA: true, alpha: 1 / (rows.shape[0] as number) })];
     }),
   );
   const program = await compile({ outputs }, { backend });

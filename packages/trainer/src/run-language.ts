@@ -65,8 +65,9 @@ function checkpointsActivations(model: Model, train: TrainConfig): boolean {
   return train.activationCheckpointThresholdMb <= 0 || mebibytes >= train.activationCheckpointThresholdMb;
 }
 
-/** The block a node belongs to: the second level of the topology, such as one residual branch. */
-const blockOf = (scope: string): string | undefined => /^topology(?:\.layers\.\d+){2}/.exec(scope)?.[0];
+/** The block a node belongs to: the second level of the topology, such as one residual branch, in each pass its own. */
+const blockOf = (scope: string): string | undefined =>
+  /^topology(?:(?:\.pass\.\d+)?\.(?:layers\.\d+|nodes\.\w+)){2}/.exec(scope)?.[0];
 
 /** Trains with the language-model loss. */
 export async function runLanguage(context: RunContext): Promise<RunOutcome> {
