@@ -47,6 +47,17 @@ export interface ModelMemory {
  * decoder does after the prompt; layers that cannot go on from one say so. Default: as at the start of a sequence.
  */
 export function modelMemory(module: Module, options: { readonly continued?: boolean } = {}): ModelMemory {
+  const known = options.continued ? continuing : beginning;
+  const found = known.get(module) ?? findMemory(module, options.continued ?? false);
+  known.set(module, found);
+  return found;
+}
+
+// A module's structure never changes, and counts ask for it again and again.
+const beginning = new WeakMap<Module, ModelMemory>();
+const continuing = new WeakMap<Module, ModelMemory>();
+
+function findMemory(module: Module, continued: boolean): ModelMemory {
   const rows: MemoryCall<CachedModule>[] = [];
   const states: MemoryCall<StatefulModule>[] = [];
   if (!module.modules().some(({ module: m }) => "cacheParts" in m || "stateParts" in m)) return { rows, states };
@@ -55,12 +66,12 @@ export function modelMemory(module: Module, options: { readonly continued?: bool
     cache: (path, layer) => {
       rows.push({ path, layer });
       const [k, v] = layer.cacheParts.map((part) => past(part.name, [sym("P"), part.heads, part.width]));
-      return { past: options.continued && k && v ? { k, v } : null, append: () => {} };
+      return { past: continued && k && v ? { k, v } : null, append: () => {} };
     },
     state: (path, layer) => {
       states.push({ path, layer });
       const parts = layer.stateParts.map((part) => [part.name, past(part.name, [1, ...part.shape])] as const);
-      return { past: options.continued ? new Map(parts) : null, update: () => {} };
+      return { past: continued ? new Map(parts) : null, update: () => {} };
     },
   });
   return { rows, states };
