@@ -20,15 +20,17 @@ const model = modelConfig({
 });
 
 describe("the plan as text", () => {
-  it("prints one line per node with path and shapes", () => {
+  it("prints one line per node with parameters, path and shapes", () => {
+    // Attention: semantic q, k 8 x 2, geometric q, k 8 x 4, v and out 8 x 8.
+    expect(2 * 8 * 2 + 2 * 8 * 4 + 2 * 8 * 8).toBe(224);
     expect(describeModel(model)).toEqual([
       "model.type=TransformerModel",
       "model.embedder=token vocab_size=100 d_model=8 [B, T] -> [B, T, 8]",
       "model.topology:",
-      "  - topology=StackedTopology repeat=1 path=model.topology [B, T, 8] -> [B, T, 8]",
-      "    - topology=NestedTopology repeat=2 path=model.topology.layers[0] [B, T, 8] -> [B, T, 8]",
-      "      - layer=AttentionLayer mode=decoupled heads=2/2 sem_dim=2 geo_dim=4 kv_elements_per_token=14 path=model.topology.layers[0].layers[0] [B, T, 8] -> [B, T, 8]",
-      "    - layer=RMSNormLayer path=model.topology.layers[1] [B, T, 8] -> [B, T, 8]",
+      "  - topology=StackedTopology repeat=1 parameters=456 path=model.topology [B, T, 8] -> [B, T, 8]",
+      "    - topology=NestedTopology repeat=2 parameters=448 path=model.topology.layers[0] [B, T, 8] -> [B, T, 8]",
+      "      - layer=AttentionLayer mode=decoupled heads=2/2 sem_dim=2 geo_dim=4 kv_elements_per_token=14 parameters=224 path=model.topology.layers[0].layers[0] [B, T, 8] -> [B, T, 8]",
+      "    - layer=RMSNormLayer parameters=8 path=model.topology.layers[1] [B, T, 8] -> [B, T, 8]",
       "model.output=[B, T, 100] logits tied_embeddings=true",
     ]);
   });

@@ -6,6 +6,7 @@
 import { isCombiner } from "./graph-topology.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { ModelConfig } from "./model.ts";
+import { nodeParameters } from "./parameters.ts";
 import type { Plan, Run, Target } from "./plan.ts";
 import { formatShape } from "./shape.ts";
 import { inferShapes, type NodeShape } from "./shapes.ts";
@@ -104,7 +105,11 @@ function nodeLine({ node, path, depth, input, output }: NodeShape): string {
     .join("")
     .slice(1)}`;
   const shapes = `${formatShape(input)} -> ${formatShape(output)}`;
-  return `${"  ".repeat(depth)}- ${isTopology(node) ? topologyWords(node) : layerWords(node)} ${place} ${shapes}`;
+  // Trainable numbers, copies by `repeat` included in the node that repeats.
+  const count = nodeParameters(node);
+  const parameters = count === 0 ? "" : ` parameters=${count.toLocaleString("en-US")}`;
+  const words = isTopology(node) ? topologyWords(node) : layerWords(node);
+  return `${"  ".repeat(depth)}- ${words}${parameters} ${place} ${shapes}`;
 }
 
 function topologyWords(node: TopologyConfig): string {
