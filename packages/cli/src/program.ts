@@ -160,6 +160,7 @@ function writingCommands(caramba: Command, done: Done): void {
     .command("schema")
     .description("the JSON Schema of manifests, for editors and programs")
     .option("--output <file>", "write it to a file instead of standard output")
+    .addOption(imports())
     .addOption(json())
     .addHelpText("after", examples("caramba schema --output caramba.schema.json", "caramba schema | jq .title"))
     .action(async (options) => {

@@ -129,23 +129,25 @@ function unknownName(path: (string | number)[], value: unknown, options: string[
   const found = describe(value);
   const code = typeof value === "string" ? "unknown_name" : "wrong_type";
   const suggestion = typeof value === "string" ? closest(value, options) : undefined;
+  // A name with a slash where layers are named is one of the writer's own: the names of ours are beside the point.
+  const own = typeof value === "string" && value.includes("/") && options.includes("AttentionLayer");
   // Where the right name is at hand, a long list of the others only hides it.
   const wanted = suggestion !== undefined && options.length > 12 ? `one of ${options.length} names` : list(options);
+  const message = own
+    ? `expected a layer that is known, found ${found}${suggestion ? "" : notRegistered}`
+    : `expected ${wanted}, found ${found}`;
   const issue: ConfigIssue = {
     code,
     path,
-    message: `expected ${wanted}, found ${found}${ownLayerHint(value, options)}`,
+    message,
     expected: list(options),
     found,
   };
   return suggestion === undefined ? issue : { ...issue, suggestion };
 }
 
-/** A name with a slash where layers are named is one of the writer's own. */
-function ownLayerHint(value: unknown, options: readonly string[]): string {
-  const own = typeof value === "string" && value.includes("/") && options.includes("AttentionLayer");
-  return own ? "; a layer of your own is known once the module that registers it was imported (--import)" : "";
-}
+const notRegistered =
+  "; a layer of your own is known once the module that registers it was imported (caramba ... --import ./my-layer.js)";
 
 function mistake(path: (string | number)[], value: unknown, expected: string, found: string): ConfigIssue {
   if (value === undefined) {
