@@ -48,7 +48,8 @@ describe("a graph in a manifest", () => {
   });
 
   it("parses, also out of order", () => {
-    expect(mistakes(`      - { id: join, op: add, in: [x, a], out: y }\n${attend}`).length).toBe(0);
+    const join = "      - { id: join, op: add, in: [x, a], out: y }";
+    expect(mistakes(`${join}\n${attend}\n    output: y`)).toEqual([]);
   });
 
   it.each([
@@ -65,6 +66,27 @@ describe("a graph in a manifest", () => {
       "a cycle",
       "      - { id: a, op: add, in: [x, c], out: b }\n      - { id: b, op: multiply, in: [b, x], out: c }",
       /^9 0\.in: expected a graph without cycles, found node "a"/,
+    ],
+    [
+      "a value that nothing reads, behind an output that was forgotten",
+      `      - { id: join, op: add, in: [x, a], out: y }\n${attend}`,
+      /^9 0\.out: expected a value that is read, found "y".*set output: y/,
+    ],
+    [
+      "a value that nothing reads, beside a named output",
+      `${attend}\n      - { id: j, op: add, in: [x, a], out: y }\n    output: a`,
+      /^10 1\.out: .*"y".*remove the node/,
+    ],
+    ["an output that nothing makes", `${attend}\n    output: b`, /^10 topology\.output: .*found "b"/],
+    [
+      "copies named like another node",
+      `${attend.replace("out: a", "out: a, repeat: 2")}\n${attend.replace("id: attend", "id: attend__1").replace("x, out: a", "a, out: b")}`,
+      /^9 0\.repeat: .*another node "attend__1"/,
+    ],
+    [
+      "copies whose values are named like another",
+      `${attend.replace("out: a", "out: a, repeat: 2")}\n${attend.replace("id: attend", "id: n").replace("x, out: a", "a, out: a__0")}`,
+      /^9 0\.repeat: .*another value "a__0"/,
     ],
     [
       "an unknown type",

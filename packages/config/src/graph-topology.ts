@@ -86,6 +86,9 @@ function graphNodeSchema(node: () => z.ZodType<NodeConfig>): z.ZodType<GraphNode
   }) as unknown as z.ZodType<GraphNodeConfig>;
 }
 
+/** Names of more copies than this are not compared: such a graph is refused for its size. */
+const maxCopies = 10_000;
+
 /** Everything wrong with a graph whose nodes are valid by themselves; paths in manifest spelling. */
 export function graphRules(graph: GraphTopologyConfig): RuleIssue[] {
   const issues: RuleIssue[] = [];
@@ -115,7 +118,21 @@ export function graphRules(graph: GraphTopologyConfig): RuleIssue[] {
       }
   if (graph.output !== null && !made.has(graph.output))
     issues.push({ path: ["output"], message: `expected the name of a value, found "${graph.output}"` });
+  for (const [i, node] of graph.nodes.entries()) {
+    const copies = node.repeat > 1 ? Array.from({ length: Math.min(node.repeat, maxCopies) }, (_, n) => n) : [];
+    const id = copies.map((n) => `${node.id}__${n}`).find((name) => ids.has(name));
+    if (id) add(i, "repeat", `expected copies with ids of their own, found another node "${id}"; rename that one`);
+    const value = copies.map((n) => `${node.out}__${n}`).find((name) => made.has(name));
+    if (value)
+      add(i, "repeat", `expected copies with values of their own, found another value "${value}"; rename that`);
+  }
   if (issues.length > 0) return issues;
+  const read = new Set([...graph.nodes.flatMap((node) => node.in), graphOutput(graph)]);
+  for (const [i, { out }] of graph.nodes.entries())
+    if (!read.has(out)) {
+      const output = graph.output === null ? `set output: ${out} if the graph returns it` : "remove the node";
+      add(i, "out", `expected a value that is read, found "${out}", which no node reads; ${output}`);
+    }
   const order = executionOrder(graph);
   for (const [i, node] of graph.nodes.entries())
     if (!order.includes(node))
