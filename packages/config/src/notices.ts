@@ -31,7 +31,14 @@ function targetNotices(target: Target): string[] {
     model.targetParams === null
       ? []
       : [`${name}: target_params changes nothing by itself; --target-params ${model.targetParams} resizes the model`];
-  return [...sized, ...runs.flatMap((run) => runNotices(target, run))];
+  return [...sized, ...initializationNotices(target), ...runs.flatMap((run) => runNotices(target, run))];
+}
+
+/** Surgery and loading replace every weight that a scheme is about, unless surgery is asked for random attention. */
+function initializationNotices({ name, model, trainer, runs }: Target): string[] {
+  const random = runs.find((run) => run.train)?.train?.dbaInit === "random";
+  if (model.initialization.scheme === "default" || trainer.type === "standard" || random) return [];
+  return [`${name}: initialization ${model.initialization.scheme} changes nothing: weights come from checkpoints`];
 }
 
 function runNotices(target: Target, { id, train }: Run): string[] {

@@ -127,6 +127,14 @@ it("what is accepted and changes nothing is said once per run", () => {
   expect(notices(tiny.replace("eval_iters: 50", "eval_iters: 50\n    wandb: true"))[0]).toContain("nothing is sent");
   expect(notices(tiny.replace("save_every: 500", "best_effort: true"))[0]).toContain("best_effort changes nothing");
   expect(notices(tiny.replace("eval_iters: 50", "instrument: none"))[0]).toContain("instrument none");
+  const begun = "tied_embeddings: true\n          initialization: { scheme: gpt2 }";
+  expect(notices(tiny.replace("tied_embeddings: true", begun))).toEqual([]);
+  // Of the two targets, the second takes its weights from the first.
+  const both = upcycle.replaceAll("tied_embeddings: false", begun.replace("true", "false"));
+  const changed = notices(both).filter((notice) => notice.includes("initialization"));
+  expect(changed).toEqual([
+    expect.stringMatching(/: initialization gpt2 changes nothing: weights come from checkpoints$/),
+  ]);
   expect(notices(tiny.replace("tied_embeddings: true", "target_params: 5e6"))[0]).toContain("--target-params 5000000");
 });
 
