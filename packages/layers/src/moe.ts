@@ -3,8 +3,8 @@
 // Load balancing (Fedus et al., "Switch transformers", 2021): E * sum_e mean(p_e) f_e, where f_e is expert e's share of
 // all choices; 1 when balanced, and added to the training loss with its weight.
 // Two forms with one result. With fewer choices than experts (decoding), the chosen experts' weights are gathered and
-// nothing else is computed. Otherwise every expert computes every token and the router's zeros drop what was not chosen:
-// E / k times the necessary products, since graphs have no extents that depend on values.
+// nothing else is computed. Otherwise every expert computes every token, zeros where it was not chosen: E / k times the
+// necessary products, since graphs have no extents that depend on values. FLOPs are counted of what is computed.
 import { type MoELayerConfig, type MoELayerInput, moeLayerConfig } from "@caramba/config";
 import {
   add,
@@ -141,17 +141,24 @@ export class MoELayer extends Module {
     return reshape(y, x.shape);
   }
 
-  /** Every expert on every token [N, D]. */
+  /**
+   * Every expert on every token [N, D]; zeros stand for tokens that did not choose it. They are put in by choice and not
+   * by a product, in front of the expert and behind it, so that an expert whose weights have gone to infinity reaches
+   * neither outputs nor gradients of tokens and experts that have nothing to do with it.
+   */
   #all(tokens: Tensor, probabilities: Tensor, { selected }: TopK, context: ForwardContext): Tensor {
     const { dModel, numExperts } = this.config;
     const kept = where(selected, probabilities, 0);
-    const weights = reshape(div(kept, sum(kept, [-1], true)), [-1, numExperts]);
     const [count] = tokens.shape as [Dim];
-    const shared = reshape(tokens, [1, count, dModel]);
-    const gate = callChild("experts.gate_proj", this.gate, shared, context);
-    const up = callChild("experts.up_proj", this.up, shared, context);
+    /** [..., E] of tokens -> [E, N, 1]. */
+    const byExpert = (x: Tensor): Tensor =>
+      reshape(transpose(reshape(x, [count, numExperts]), [1, 0]), [numExperts, count, 1]);
+    const [chose, weights] = [byExpert(selected), byExpert(div(kept, sum(kept, [-1], true)))];
+    const given = where(chose, reshape(tokens, [1, count, dModel]), 0);
+    const gate = callChild("experts.gate_proj", this.gate, given, context);
+    const up = callChild("experts.up_proj", this.up, given, context);
     const out = callChild("experts.down_proj", this.down, swiglu(gate, up), context);
-    return sum(mul(out, reshape(transpose(weights, [1, 0]), [numExperts, count, 1])), [0]);
+    return sum(mul(where(chose, out, 0), weights), [0]);
   }
 
   /** The chosen experts alone, one product per choice: for N tokens with N k < E. */

@@ -1,5 +1,18 @@
 // Experts: which are chosen, what is computed for them, how their load shows.
-import { compile, Graph, graphFlops, input, openBackend, Philox, ReferenceBackend, type Tensor } from "@caramba/tensor";
+import {
+  compile,
+  Graph,
+  grad,
+  graphFlops,
+  input,
+  mul,
+  openBackend,
+  Philox,
+  ReferenceBackend,
+  softmax,
+  sum,
+  type Tensor,
+} from "@caramba/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { callChild, type ForwardContext } from "./module.ts";
@@ -150,6 +163,64 @@ describe("MoELayer", () => {
     const broken = await run(new Float32Array(6).fill(Number.NaN), [1, 1, 6]);
     expect(broken.every((v) => Number.isNaN(v))).toBe(true);
     await engine.close();
+  });
+
+  describe.each(["reference", "onnx:cpu"])("an expert whose weights are infinite, on %s", (device) => {
+    const n = 9;
+    const data = tokens(n, 6).map((v, i) => (i % 6 === 0 ? 1 : v));
+    /** Router logits of expert 2 have this part from every token's first feature. */
+    const run = async (infinite: boolean, favour: number) => {
+      const backend = await openBackend(device, { threads: 1 });
+      const layer = new MoELayer({ ...config, bias: false }).adopt(5);
+      const maps = { gate: layer.gate, up: layer.up, down: layer.down };
+      if (infinite)
+        for (const { weight } of Object.values(maps)) {
+          const values = (await weight.read()) as Float32Array;
+          weight.write(values.map((v, i) => (Math.floor((i * 5) / weight.size) === 2 ? Math.sign(v) * Infinity : v)));
+        }
+      const logits = (await layer.router.weight.read()) as Float32Array;
+      layer.router.weight.write(logits.map((v, i) => (i === 2 ? favour : v)));
+      const x = input("x", [n, 6]);
+      const y = layer.forward(x);
+      const { selected } = topK(softmax(layer.router.forward(x)), 2);
+      const wrt = { dx: x, router: layer.router.weight.tensor, gate: layer.gate.weight.tensor };
+      const grads = grad(sum(mul(y, y)), [...Object.values(wrt), layer.up.weight.tensor, layer.down.weight.tensor]);
+      const outputs = { y, selected, dx: grads[0], router: grads[1], gate: grads[2], up: grads[3], down: grads[4] };
+      const program = await compile({ outputs: outputs as Record<string, Tensor> }, { backend });
+      const found = (await program.read({ x: data })) as Record<string, Float32Array>;
+      await backend.close();
+      return found;
+    };
+
+    it("breaks the tokens that chose it and no others", async () => {
+      const [whole, broken] = [await run(false, 0), await run(true, 0)];
+      const chose = Array.from({ length: n }, (_, t) => broken["selected"]?.[5 * t + 2] === 1);
+      expect(new Set(chose).size).toBe(2);
+      chose.forEach((one, t) => {
+        const row = [...(broken["y"] as Float32Array)].slice(6 * t, 6 * t + 6);
+        if (one) expect(row.every(Number.isFinite)).toBe(false);
+        else expect(row).toEqual([...(whole["y"] as Float32Array)].slice(6 * t, 6 * t + 6));
+      });
+    });
+
+    it("leaves outputs and gradients alone where nothing chose it", async () => {
+      const [whole, broken] = [await run(false, -50), await run(true, -50)];
+      for (const [name, values] of Object.entries(broken)) {
+        const byExpert = ["gate", "up", "down"].includes(name);
+        const others = (all: ArrayLike<number>) =>
+          Array.from(all).filter((_, i) => !byExpert || Math.floor((i * 5) / all.length) !== 2);
+        expect(others(values), name).toEqual(others(whole[name] as Float32Array));
+      }
+    });
+  });
+
+  it("lets a token that is not a number stay one, among others too", async () => {
+    const layer = new MoELayer(config).adopt(5);
+    const x = tokens(9, 6).map((v, i) => (Math.floor(i / 6) === 4 ? Number.NaN : v));
+    const { y } = await read({ y: layer.forward(input("x", [9, 6])) }, { x });
+    y?.forEach((v, i) => {
+      expect(Number.isNaN(v)).toBe(Math.floor(i / 6) === 4);
+    });
   });
 
   it("multiplies the chosen experts alone when there are fewer choices than experts, else all", () => {
