@@ -33,19 +33,33 @@ function fromSchema(raw: z.core.$ZodRawIssue): string | undefined {
   return raw.code === "invalid_type" && raw.inst instanceof z.ZodNumber && raw.inst.isInt ? "int" : undefined;
 }
 
-/** A misspelt key explains the one that is missing; a type that does not exist, whatever else its mapping has or lacks. */
+/**
+ * A misspelt key explains the one that is missing and the rule of its mapping that is broken; a type that does not
+ * exist, whatever else its mapping has or lacks.
+ */
 function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
+  if (issue.code === "rule")
+    return all.some(
+      ({ code, path, suggestion }) =>
+        code === "unknown_key" &&
+        suggestion !== undefined &&
+        [issue.path, issue.path.slice(0, -1)].some((mapping) => samePath(mapping, path.slice(0, -1))),
+    );
   if (issue.code !== "missing" && issue.code !== "unknown_key") return false;
-  const parent = JSON.stringify(issue.path.slice(0, -1));
-  const type = all.find(({ path }) => path.at(-1) === "type" && JSON.stringify(path.slice(0, -1)) === parent);
+  const parent = issue.path.slice(0, -1);
+  const type = all.find(({ path }) => path.at(-1) === "type" && samePath(path.slice(0, -1), parent));
   if (type !== undefined && type !== issue && type.code !== "missing" && type.code !== "unknown_key") return true;
   if (issue.code !== "missing") return false;
   return all.some(
     (other) =>
       other.code === "unknown_key" &&
       (other.suggestion === issue.path.at(-1) || adviceOf(other).startsWith(`write ${issue.path.at(-1)}`)) &&
-      JSON.stringify(other.path.slice(0, -1)) === parent,
+      samePath(other.path.slice(0, -1), parent),
   );
+}
+
+function samePath(a: readonly (string | number)[], b: readonly (string | number)[]): boolean {
+  return a.length === b.length && a.every((part, index) => part === b[index]);
 }
 
 const adviceOn = (key: string): string | undefined => (Object.hasOwn(advice, key) ? advice[key] : undefined);

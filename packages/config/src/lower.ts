@@ -84,7 +84,7 @@ class Lowering {
     );
     return manifest.groups.map((group, index): Target => {
       const path = ["groups", index];
-      const runs = this.runs(group.runs, manifest.model, path, ["model", "block_size"]);
+      const runs = this.runs(group.runs, manifest.model, path, ["model"]);
       const target: Target = {
         name: group.name,
         description: group.description,
@@ -100,7 +100,7 @@ class Lowering {
         model: manifest.model,
         trainer: { type: trainerByPhase(runs) },
         runs,
-        benchmarks: this.benchmarks(group.benchmarks, group.data, manifest.model, path),
+        benchmarks: this.benchmarks(group.benchmarks, group.data, manifest.model, path, ["model"]),
       };
       notePlace(target, path, { model: ["model"], data_source: [...path, "data"] });
       return target;
@@ -119,7 +119,8 @@ class Lowering {
   target(target: ManifestTarget, path: Path): Target {
     const { config } = target.data;
     const { model } = target.system.config;
-    const runs = this.runs(target.runs, model, path, [...path, "system", "config", "model", "block_size"]);
+    const modelPath = [...path, "system", "config", "model"];
+    const runs = this.runs(target.runs, model, path, modelPath);
     this.trainerFits(target, path);
     const lowered: Target = {
       name: target.name,
@@ -136,10 +137,10 @@ class Lowering {
       model,
       trainer: trainerOf(target, runs),
       runs,
-      benchmarks: this.benchmarks(target.benchmarks, config.path, model, path),
+      benchmarks: this.benchmarks(target.benchmarks, config.path, model, path, modelPath),
     };
     notePlace(lowered, path, {
-      model: [...path, "system", "config", "model"],
+      model: modelPath,
       data_source: [...path, "data", "config", config.path === null ? "dataset" : "path"],
     });
     return lowered;
@@ -152,21 +153,23 @@ class Lowering {
       if (train === null) continue;
       if (ref === "trainer.standard" && train.phase !== "standard") {
         const message = `expected phase: standard with trainer.standard, found ${train.phase}; write trainer: trainer.upcycle`;
-        this.report([...path, "runs", index, "train", "phase"], message);
+        this.report([...path, "runs", index, "train", "phase"], message, [[...path, "trainer"]]);
       }
       if (ref === "trainer.checkpoint_compare") {
         const message = "expected no train block with trainer.checkpoint_compare (it only measures), found one";
-        this.report([...path, "runs", index, "train"], message);
+        this.report([...path, "runs", index, "train"], message, [[...path, "trainer"]]);
       }
     }
   }
 
-  runs(written: ManifestRun[], model: ModelConfig, owner: Path, modelBlock: Path): Run[] {
+  runs(written: ManifestRun[], model: ModelConfig, owner: Path, modelPath: Path): Run[] {
+    const modelBlock = [...modelPath, "block_size"];
     const runs: Run[] = [];
     const places: number[] = [];
     for (const [index, run] of written.entries()) {
       const path = [...owner, "runs", index];
-      for (const issue of expectedRules(run, model)) this.report([...path, ...issue.path], issue.message);
+      for (const issue of expectedRules(run, model))
+        this.report([...path, ...issue.path], issue.message, [[...path, "train"], modelPath]);
       if (run.train !== null && run.steps === null) {
         this.report(
           [...path, "steps"],
@@ -175,7 +178,7 @@ class Lowering {
       }
       if (run.train !== null && model.blockSize !== null && run.train.blockSize > model.blockSize) {
         const message = `expected at most the model's block_size ${model.blockSize} (${formatPath(modelBlock)}), found ${run.train.blockSize}`;
-        this.report([...path, "train", "block_size"], message);
+        this.report([...path, "train", "block_size"], message, [modelBlock]);
       }
       const seeds = Array.isArray(run.seed) ? run.seed : [run.seed];
       for (const seed of seeds) {
@@ -212,7 +215,13 @@ class Lowering {
     };
   }
 
-  benchmarks(written: BenchmarkSpec[] | null, data: string | null, model: ModelConfig, owner: Path): BenchmarkSpec[] {
+  benchmarks(
+    written: BenchmarkSpec[] | null,
+    data: string | null,
+    model: ModelConfig,
+    owner: Path,
+    modelPath: Path,
+  ): BenchmarkSpec[] {
     const specs = written ?? [];
     this.unique(
       specs.map((spec) => spec.id),
@@ -225,7 +234,7 @@ class Lowering {
       for (const [key, length] of contextLengths(config)) {
         if (length <= limit) continue;
         const message = `expected at most the model's block_size ${limit} tokens of context, found ${length}`;
-        this.report([...owner, "benchmarks", index, "config", key], message);
+        this.report([...owner, "benchmarks", index, "config", key], message, [[...modelPath, "block_size"]]);
       }
       const own = (config.type !== "perplexity" && config.type !== "context") || config.dataset !== null;
       const lowered: BenchmarkSpec = own ? { ...spec } : { ...spec, config: { ...config, dataset: data } };
@@ -248,8 +257,8 @@ class Lowering {
     }
   }
 
-  report(path: Path, message: string): void {
-    this.issues.push({ path, message });
+  report(path: Path, message: string, leansOn: Path[] = []): void {
+    this.issues.push({ path, message, leansOn });
   }
 }
 

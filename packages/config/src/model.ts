@@ -108,7 +108,8 @@ export const modelSchema: z.ZodType<ModelConfig> = exactly<ModelConfig>()(
   ),
 );
 
-function modelRules(model: ModelConfig): RuleIssue[] {
+/** What is wrong with a model whose layers are valid by themselves: its size, and shapes that do not fit. */
+export function modelRules(model: ModelConfig): RuleIssue[] {
   const size = loweredSize(model.topology);
   if (size > maxLoweredNodes) {
     const message = `expected at most ${maxLoweredNodes} nodes after repeat is expanded, found ${size}`;

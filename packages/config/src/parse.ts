@@ -2,6 +2,7 @@
  * Manifest text to plan: read the source, substitute variables, check the schema of its form, lower, and give every
  * mistake the place in the text that must change. Pure: text in, objects out; works in a browser.
  */
+import type { z } from "zod";
 import { check } from "./issues.ts";
 import { type Located, maxDepth, maxSize, type Path, toPlain } from "./located.ts";
 import { entrypointIssues, lowerManifest } from "./lower.ts";
@@ -9,6 +10,8 @@ import { groupManifestSchema, type Manifest, targetManifestSchema } from "./mani
 import { ManifestError, type ManifestIssue } from "./manifest-error.ts";
 import { Placing } from "./placing.ts";
 import type { Plan } from "./plan.ts";
+import { Recovery } from "./recover.ts";
+import type { RuleIssue } from "./schema.ts";
 import { applySettings } from "./settings.ts";
 import { readSource } from "./source.ts";
 import type { PlanIssue } from "./supported.ts";
@@ -91,18 +94,32 @@ function read(
     place.at({ code: "duplicate_key", path, message: `expected ${name} once, found it under its old name too`, span });
   });
   const grouped = (root.entries.has("groups") || root.entries.has("model")) && !root.entries.has("targets");
-  const parsed = check<Manifest>(grouped ? groupManifestSchema : targetManifestSchema, data);
+  const schema: z.ZodType<Manifest> = grouped ? groupManifestSchema : targetManifestSchema;
+  const parsed = check<Manifest>(schema, data);
   if (!parsed.ok) {
     for (const issue of parsed.issues) place.on(issue, root, written);
     for (const { path, message } of misnamed(data)) place.on({ code: "rule", path, message }, root, written);
-    return { place };
   }
-  const lowered = lowerManifest(parsed.value);
-  for (const { path, message } of lowered.issues) place.on({ code: "rule", path, message }, root, written);
-  if (!place.empty) return { place };
-  for (const { code, path, message, remedy } of further?.(lowered.plan) ?? [])
+  const recovery = parsed.ok ? null : new Recovery(schema, data, parsed.issues);
+  for (const issue of recovery?.issues ?? []) place.on(issue, root, written);
+  const manifest = parsed.ok ? parsed.value : recovery?.manifest;
+  if (!manifest) return { place };
+  const credible = <T extends RuleIssue>(found: readonly T[]): readonly T[] => recovery?.credible(found) ?? found;
+  const lowered = lowerManifest(manifest);
+  for (const { path, message } of credible(lowered.issues)) place.on({ code: "rule", path, message }, root, written);
+  for (const { code, path, message, remedy } of credible(checked(lowered.plan, further, place.empty)))
     place.on({ code, path, message: `${message}; ${remedy}` }, root, written);
-  return place.empty ? { manifest: parsed.value, plan: lowered.plan } : { place };
+  return place.empty ? { manifest, plan: lowered.plan } : { place };
+}
+
+/** What `further` finds. Of a manifest with mistakes it may see parts that break rules, and be at a loss. */
+function checked(plan: Plan, further: ParseOptions["check"], right: boolean): readonly PlanIssue[] {
+  try {
+    return further?.(plan) ?? [];
+  } catch (error) {
+    if (right) throw error;
+    return [];
+  }
 }
 
 /** Entry points that name no target, told although something else is wrong: names can be read off what was written. */

@@ -31,6 +31,8 @@ export type ObjectSchema<S extends z.ZodRawShape> = z.ZodPipe<
 export interface RuleIssue {
   path: (string | number)[];
   message: string;
+  /** Other parts of the manifest that the finding rests on; of no weight where those are wrong themselves. */
+  leansOn?: readonly (string | number)[][];
 }
 
 /**
@@ -50,8 +52,21 @@ export function object<S extends z.ZodRawShape>(
   });
   if (rules === undefined) return renamed as ObjectSchema<S>;
   return renamed.superRefine((value, context) => {
+    if (!rulesHold) return;
     for (const { path, message } of rules(value)) context.addIssue({ code: "custom", path, message });
   }) as ObjectSchema<S>;
+}
+
+let rulesHold = true;
+
+/** What `work` parses may break the rules of objects; fields are still checked one by one. */
+export function withoutRules<T>(work: () => T): T {
+  rulesHold = false;
+  try {
+    return work();
+  } finally {
+    rulesHold = true;
+  }
 }
 
 type Equal<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;

@@ -23,6 +23,8 @@ export interface PlanIssue {
   message: string;
   /** What to write instead. */
   remedy: string;
+  /** Other parts of the manifest that the finding rests on; of no weight where those are wrong themselves. */
+  leansOn?: readonly Path[];
 }
 
 type Check = readonly [keyof TrainConfig, (train: TrainConfig) => boolean, string];
@@ -92,10 +94,14 @@ function targetIssues(target: Target): PlanIssue[] {
   return [
     ...issues,
     ...target.runs.flatMap((run) => runIssues(target, run)),
-    ...teacherIssues(target),
+    ...teacherIssues(target).map((issue) => ({ ...issue, leansOn: teacherGrounds(target) })),
     ...target.benchmarks.flatMap((spec) => benchmarkIssues(target, spec)),
   ];
 }
+
+/** What decides how a target trains. */
+const trainerGrounds = (target: Target): Path[] => [placeOf(target, "trainer"), placeOf(target, "runs")];
+const teacherGrounds = (target: Target): Path[] => [...trainerGrounds(target), placeOf(target, "model", "topology")];
 
 function runIssues(target: Target, run: Run): PlanIssue[] {
   const place = `target "${target.name}", run "${run.id}"`;
@@ -115,6 +121,7 @@ function runIssues(target: Target, run: Run): PlanIssue[] {
       ...{ code: "rule", path: placeOf(run, "verify"), place },
       message: "verify compares with a teacher, and this target has none",
       remedy: "remove it, or use trainer.upcycle or trainer.checkpoint_compare",
+      leansOn: trainerGrounds(target),
     });
   if (!train) return issues;
   if (target.model.embedder.type === "none")
@@ -122,6 +129,7 @@ function runIssues(target: Target, run: Run): PlanIssue[] {
       ...{ code: "rule", path: placeOf(run, "train"), place },
       message: "training needs a model with a token embedder, found none",
       remedy: "give the model an embedder {type: token, vocab_size, d_model}",
+      leansOn: [placeOf(target, "model", "embedder")],
     });
   if (train.useAmp && !["auto", "float32"].includes(train.ampDtype))
     issues.push(
