@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import { check } from "./issues.ts";
-import { type Located, maxDepth, maxSize, type Path, toPlain } from "./located.ts";
+import { type Located, maxDepth, maxSize, type Path, type Span, toPlain } from "./located.ts";
 import { entrypointIssues, lowerManifest } from "./lower.ts";
 import { groupManifestSchema, type Manifest, targetManifestSchema } from "./manifest.ts";
 import { ManifestError, type ManifestIssue } from "./manifest-error.ts";
@@ -138,6 +138,30 @@ function tooBig(root: Located, place: Placing): boolean {
   const message = big
     ? `expected at most ${maxSize} values with aliases and variables written out, found ${root.size}`
     : `expected at most ${maxDepth} levels of nesting, found ${root.depth}`;
-  place.at({ code: "syntax", path: [], message, span: root.span });
+  const { path, span } = big ? culprit(root, (node) => node.size, maxSize) : culprit(root, (node) => node.depth, 1);
+  place.at({ code: "syntax", path, message, span });
   return true;
+}
+
+/** The innermost value on the way to the largest part of which `measure` is still above `bound`. */
+function culprit(root: Located, measure: (node: Located) => number, bound: number): { path: Path; span: Span } {
+  const path: Path = [];
+  let node = root;
+  let span = root.span;
+  for (let level = 1; level <= maxDepth; level++) {
+    const children: [string | number, Located, Span][] =
+      node.kind === "list"
+        ? node.items.map((item, index) => [index, item, item.span])
+        : node.kind === "map"
+          ? [...node.entries].map(([name, { key, value }]) => [name, value, key])
+          : [];
+    const [first, ...others] = children;
+    if (first === undefined) break;
+    const [name, child, at] = others.reduce((a, b) => (measure(b[1]) > measure(a[1]) ? b : a), first);
+    if (measure(child) <= bound) break;
+    path.push(name);
+    node = child;
+    span = at;
+  }
+  return { path, span };
 }

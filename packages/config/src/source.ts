@@ -68,7 +68,7 @@ export function readSource(text: string, strictJson: boolean): Source {
     });
     const reader = new Reader();
     const mistakes = [...document.errors, ...document.warnings];
-    if (mistakes.some(({ message }) => /call stack/i.test(message))) return tooDeep();
+    if (mistakes.some(({ message }) => /call stack/i.test(message))) return tooDeep(deepBracket(text));
     for (const { code, message, pos } of mistakes.slice(0, maxSyntaxIssues)) {
       const opened = code === "MISSING_CHAR" && pos[0] >= text.trimEnd().length ? lastQuote(document) : null;
       const at = opened ?? firstInk(text, pos[0]);
@@ -77,8 +77,9 @@ export function readSource(text: string, strictJson: boolean): Source {
     if (document.errors.length > 0) return { root: null, issues: reader.issues };
     return { root: reader.document(document), issues: reader.issues };
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return tooDeep();
+    if (error instanceof TooDeep) return tooDeep(error.span);
+    if (error instanceof RangeError) return tooDeep(deepBracket(text));
+    throw error;
   }
 }
 
@@ -101,9 +102,29 @@ function lastQuote(document: Document): number | null {
   return found;
 }
 
-function tooDeep(): Source {
+class TooDeep extends Error {
+  readonly span: Span;
+
+  constructor(span: Span) {
+    super("nesting");
+    this.span = span;
+  }
+}
+
+function tooDeep(span: Span): Source {
   const message = `expected at most ${maxDepth} levels of nesting, found more`;
-  return { root: null, issues: [{ code: "syntax", path: [], message, span: { start: 0, end: 0 } }] };
+  return { root: null, issues: [{ code: "syntax", path: [], message, span }] };
+}
+
+/** The bracket that opens one level too many, in a text too deep to be parsed; the beginning where there is none. */
+function deepBracket(text: string): Span {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === "[" || text[at] === "{") depth++;
+    if (text[at] === "]" || text[at] === "}") depth--;
+    if (depth > maxDepth) return { start: at, end: at + 1 };
+  }
+  return { start: 0, end: 0 };
 }
 
 class Reader {
@@ -122,7 +143,7 @@ class Reader {
   }
 
   node(node: Node, path: Path): Located {
-    if (this.#depth >= maxDepth) throw new RangeError("nesting");
+    if (this.#depth >= maxDepth) throw new TooDeep(spanOf(node));
     this.#depth++;
     const located = isAlias(node) ? this.alias(node, path) : this.plain(node, path);
     this.#depth--;
