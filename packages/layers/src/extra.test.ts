@@ -1,39 +1,16 @@
 // Layers beyond attention against PyTorch and Transformers (fixtures/layers/generate_extra.py): outputs, gradients of the
 // input and of every weight, on the reference backend, ONNX Runtime and TensorFlow.js.
-import { readFileSync } from "node:fs";
 import { type LayerConfig, layerSpec } from "@caramba/config";
 import { add, type Backend, compile, grad, input, mul, openBackend, sum, type Tensor } from "@caramba/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expectClose, floats, type LayerCase, loadWeights, readFixture } from "../test-support/cases.ts";
 import { buildLayer } from "./registry.ts";
 
-interface Numbers {
-  readonly shape: number[];
-  readonly data: number[];
-}
-
-interface Case {
-  readonly name: string;
-  readonly config: Record<string, unknown> & { type: LayerConfig["type"] };
-  readonly x: Numbers;
-  readonly weights: Record<string, Numbers>;
-  readonly y: Numbers;
-  readonly seed: Numbers;
+interface Case extends LayerCase<LayerConfig> {
   readonly balance: number | null;
-  readonly gradX: Numbers;
-  readonly gradWeights: Record<string, Numbers>;
 }
 
-const fixture = new URL("../../../fixtures/layers/extra.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(fixture, "utf8")) as { cases: Case[] };
-
-function expectClose(what: string, found: ArrayLike<number> | undefined, expected: ArrayLike<number>): void {
-  expect(found?.length, what).toBe(expected.length);
-  const scale = Math.max(1, ...Array.from(expected, Math.abs));
-  for (let i = 0; i < expected.length; i++) {
-    const [a, b] = [found?.[i] as number, expected[i] as number];
-    if (!(Math.abs(a - b) <= 1e-5 * scale)) expect.fail(`${what} at ${i}: found ${a}, expected ${b}`);
-  }
-}
+const { cases } = readFixture<{ cases: Case[] }>("extra.json");
 
 describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   let backend: Backend;
@@ -43,13 +20,8 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   afterAll(() => backend.close());
 
   it.each(cases)("$name", async ({ config, x, weights, y, seed, balance, gradX, gradWeights }) => {
-    const layer = buildLayer(config as unknown as LayerConfig).adopt();
-    const variables = layer.variables();
-    expect([...variables.keys()].sort()).toEqual(Object.keys(weights).sort());
-    for (const [name, variable] of variables) {
-      expect(variable.shape, name).toEqual(weights[name]?.shape);
-      variable.write(Float32Array.from(weights[name]?.data ?? []));
-    }
+    const layer = buildLayer(config).adopt();
+    const variables = loadWeights(layer, weights);
     const given = input("x", x.shape);
     const terms: Tensor[] = [];
     const output = layer.forward(given, { training: true, onLoss: (_, term) => terms.push(term) });
@@ -59,7 +31,7 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
     const names = ["x", ...variables.keys()];
     const outputs = Object.fromEntries(grads.map((g, i) => [`d ${names[i]}`, g]));
     const [term] = terms;
-    const feeds = { x: Float32Array.from(x.data), seed: Float32Array.from(seed.data) };
+    const feeds = { x: floats(x), seed: floats(seed) };
     const program = await compile({ outputs: { y: output, ...(term ? { term } : {}), ...outputs } }, { backend });
     const found = await program.read(feeds);
     expectClose("y", found["y"], y.data);
@@ -75,7 +47,7 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
 });
 
 it.each(cases)("$name: the config counts trained and frozen weights", ({ config }) => {
-  const layer = buildLayer(config as unknown as LayerConfig) as ReturnType<typeof buildLayer> & { config: LayerConfig };
+  const layer = buildLayer(config) as ReturnType<typeof buildLayer> & { config: LayerConfig };
   const frozen: Record<string, boolean> = { freezeBase: true, routerRequiresGrad: false, expertsRequiresGrad: false };
   const keys = Object.keys(frozen).filter((key) => key in layer.config);
   for (const change of [{}, ...keys.map((key) => ({ [key]: frozen[key] }))]) {

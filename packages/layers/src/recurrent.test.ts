@@ -1,6 +1,5 @@
 // RNNLayer and SSMLayer against PyTorch and Transformers (fixtures/layers/generate_recurrent.py): outputs, last states,
 // gradients of both; in pieces over a carried state, over an open number of tokens; initial values, counts, refusals.
-import { readFileSync } from "node:fs";
 import { type LayerConfig, layerSpec } from "@caramba/config";
 import {
   add,
@@ -18,40 +17,32 @@ import {
   type Tensor,
 } from "@caramba/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  expectClose,
+  floats,
+  type LayerCase,
+  loadWeights,
+  type Numbers,
+  readFixture,
+  tokensOf,
+} from "../test-support/cases.ts";
 import { callChild, type ForwardContext, type Module } from "./module.ts";
 import { buildLayer } from "./registry.ts";
 import { RNNLayer } from "./rnn.ts";
 import { SSMLayer } from "./ssm.ts";
 
-interface Numbers {
-  readonly shape: number[];
-  readonly data: number[];
-}
-
-interface Case {
-  readonly name: string;
-  readonly config: Record<string, unknown> & { type: LayerConfig["type"] };
-  readonly x: Numbers;
-  readonly weights: Record<string, Numbers>;
-  readonly y: Numbers;
+interface Case extends Omit<LayerCase<LayerConfig>, "seed"> {
   readonly states: Record<string, Numbers>;
+  /** For y and every last state. */
   readonly seeds: Record<string, Numbers>;
-  readonly gradX: Numbers;
-  readonly gradWeights: Record<string, Numbers>;
 }
 
-const fixture = new URL("../../../fixtures/layers/recurrent.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(fixture, "utf8")) as { cases: Case[] };
-const bidirectional = ({ config }: Case) => config["bidirectional"] === true;
+const { cases } = readFixture<{ cases: Case[] }>("recurrent.json");
+const bidirectional = ({ config }: Case) => "bidirectional" in config && config.bidirectional === true;
 
 function built({ config, weights }: Case): Module {
-  const layer = buildLayer(config as unknown as LayerConfig).adopt();
-  const variables = layer.variables();
-  expect([...variables.keys()].sort()).toEqual(Object.keys(weights).sort());
-  for (const [name, variable] of variables) {
-    expect(variable.shape, name).toEqual(weights[name]?.shape);
-    variable.write(Float32Array.from(weights[name]?.data ?? []));
-  }
+  const layer = buildLayer(config).adopt();
+  loadWeights(layer, weights);
   return layer;
 }
 
@@ -78,28 +69,6 @@ function pass(layer: Module, x: Tensor, begun: boolean): { y: Tensor; after: Map
   return { y: callChild("layer", layer, x, { state }), after };
 }
 
-function expectClose(
-  what: string,
-  found: ArrayLike<number> | undefined,
-  expected: ArrayLike<number>,
-  tolerance = 1e-5,
-): void {
-  expect(found?.length, what).toBe(expected.length);
-  const scale = Math.max(1, ...Array.from(expected, Math.abs));
-  for (let i = 0; i < expected.length; i++) {
-    const [a, b] = [found?.[i] as number, expected[i] as number];
-    if (!(Math.abs(a - b) <= tolerance * scale)) expect.fail(`${what} at ${i}: found ${a}, expected ${b}`);
-  }
-}
-
-/** Tokens [from, to) of x [B, T, D]. */
-function tokens({ shape, data }: Numbers, from: number, to: number): Float32Array {
-  const [b = 0, t = 0, d = 0] = shape;
-  return Float32Array.from(
-    Array.from({ length: b }, (_, i) => data.slice((i * t + from) * d, (i * t + to) * d)).flat(),
-  );
-}
-
 describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   let backend: Backend;
   beforeAll(async () => {
@@ -111,10 +80,10 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
     const layer = built(one);
     const x = input("x", one.x.shape);
     const { y, after } = pass(layer, x, false);
-    const feeds: Record<string, Float32Array> = { x: Float32Array.from(one.x.data) };
+    const feeds: Record<string, Float32Array> = { x: floats(one.x) };
     expect([...after.keys()].sort()).toEqual(Object.keys(one.states).sort());
     const weighted = [["y", y] as const, ...after].map(([name, value]) => {
-      feeds[`seed ${name}`] = Float32Array.from(one.seeds[name]?.data ?? []);
+      feeds[`seed ${name}`] = floats(one.seeds[name] as Numbers);
       return sum(mul(value, input(`seed ${name}`, value.shape)));
     });
     const wrt = [x, ...[...layer.variables().values()].map((v) => v.tensor)];
@@ -151,20 +120,16 @@ describe.each(["reference", "onnx:cpu", "tfjs:wasm"])("on %s", (device) => {
   )("%s in pieces of %j is as in one go", async (_name, pieces, one) => {
     const layer = built(one);
     const [b = 0, , d = 0] = one.x.shape;
-    const [, , width = 0] = one.y.shape;
     let state: Record<string, Float32Array> = {};
     let at = 0;
     for (const length of pieces.filter((n) => n > 0)) {
       // One token has its own graph; any other number comes to one whose length is open.
       const { y, after } = pass(layer, input("x", [b, length === 1 ? 1 : sym("T"), d]), at > 0);
       const program = await compile({ outputs: { y, ...Object.fromEntries(after) } }, { backend });
-      const x = { data: tokens(one.x, at, at + length), shape: [b, length, d] };
+      const { shape, data } = tokensOf(one.x, at, at + length);
+      const x = { data: Float32Array.from(data), shape };
       const { y: rows, ...next } = (await program.read({ x, ...state })) as Record<string, Float32Array>;
-      expectClose(
-        `tokens from ${at}`,
-        rows,
-        tokens({ shape: [b, one.y.shape[1] as number, width], data: one.y.data }, at, at + length),
-      );
+      expectClose(`tokens from ${at}`, rows, tokensOf(one.y, at, at + length).data);
       state = next;
       at += length;
       program.dispose();
