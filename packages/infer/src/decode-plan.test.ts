@@ -1,11 +1,14 @@
-// Decode plans against layers that have the window themselves, and against a position-by-position account of stages.
+// Decode plans against layers that have the window themselves, against passes over the whole sequence whose context has it,
+// and against a position-by-position account of stages.
 import { ConfigError, generateConfig } from "@caramba/config";
+import type { ForwardContext } from "@caramba/layers";
 import { buildModel } from "@caramba/model";
-import { ReferenceBackend } from "@caramba/tensor";
+import { compile, input, Philox, ReferenceBackend, sym } from "@caramba/tensor";
 import { describe, expect, it, vi } from "vitest";
 import { decodePlan } from "./decode-plan.ts";
 import { Decoder, type DecoderOptions } from "./decoder.ts";
-import { Generator } from "./generator.ts";
+import { Generator, type GeneratorOptions, generate } from "./generator.ts";
+import { argmax } from "./sampling.ts";
 
 const backend = new ReferenceBackend();
 const model = (attention: object = {}) =>
@@ -28,6 +31,14 @@ const model = (attention: object = {}) =>
     },
     { seed: 3 },
   );
+/** The same with weights so large that greedy tokens tell one window from another. */
+const loud = (attention: object) => {
+  const made = model(attention);
+  const random = new Philox(7);
+  for (const variable of made.variables().values())
+    if (variable.shape.length > 1) variable.write(Float32Array.from({ length: variable.size }, () => random.normal()));
+  return made;
+};
 const ids = Array.from({ length: 14 }, (_, i) => (i * i + 3) % 11);
 
 /** Logits after every piece that a prompt and single tokens are fed in. */
@@ -118,6 +129,49 @@ describe("decode plans", () => {
     await opened.generate([ids]);
     const lengths = appended.mock.calls.map(([rows]) => rows[0]?.[0]?.shape[0]);
     expect(lengths).toEqual([3, 2, 2, 1, 4, 2]);
+  });
+
+  describe("of a Generator", () => {
+    const many = { maxNewTokens: 7, temperature: 0, cacheKind: "fp32" } as const;
+    /** Greedy tokens by passes over the whole sequence, with a window told by their context. */
+    const slow = async (attention: object, context: ForwardContext): Promise<number[]> => {
+      const y = loud(attention).forward(input("ids", [1, sym("T")], "int32"), context);
+      const program = await compile({ outputs: { y } }, { backend });
+      const found = ids.slice(0, 7);
+      while (found.length < 14)
+        found.push(argmax(((await program.read({ ids: Int32Array.from(found) }))["y"] as Float32Array).slice(-11)));
+      return found.slice(7);
+    };
+    const fast = async (attention: object, options: GeneratorOptions): Promise<number[]> => {
+      const config = { ...many, ...options.config };
+      return (await generate(loud(attention), [ids.slice(0, 7)], { backend, ...options, config }))[0] as number[];
+    };
+
+    it("has the window of a context, in pieces too", async () => {
+      const expected = await slow({}, { localWindow: 2 });
+      expect(expected).not.toEqual(await slow({}, {}));
+      const fixed = { decodePlan: "fixed", decodeLocalWindow: 2 } as const;
+      for (const own of [{}, { localWindow: 4 }])
+        for (const config of [fixed, { ...fixed, decodeQChunk: 3 }, { ...fixed, decodeQChunk: 1 }])
+          expect(await fast(own, { config })).toEqual(expected);
+      expect(await fast({}, { plan: () => ({ localWindow: 2, qChunk: 3 }) })).toEqual(expected);
+    });
+
+    it("may lift the layers' windows", async () => {
+      const [open, own] = [await slow({}, {}), await slow({ localWindow: 2 }, {})];
+      expect(await slow({ localWindow: 2 }, { localWindow: null })).toEqual(open);
+      expect(await fast({ localWindow: 2 }, { plan: () => ({ localWindow: null }) })).toEqual(open);
+      expect(await fast({ localWindow: 2 }, { config: { decodePlan: "none" } })).toEqual(own);
+      expect(await fast({ localWindow: 2 }, {})).toEqual(own);
+    });
+
+    it("is given once: settings that would do nothing are refused", async () => {
+      const config = { decodePlan: "fixed", decodeQChunk: 4 } as const;
+      await expect(fast({}, { config, plan: () => ({}) })).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringContaining("decodePlan") as string,
+      });
+    });
   });
 
   it("pieces must be whole numbers of tokens", async () => {

@@ -3,7 +3,7 @@
 import { type GenerateConfig, type GenerateInput, generateConfig } from "@caramba/config";
 import type { Model } from "@caramba/model";
 import { type Backend, CarambaError, Philox } from "@caramba/tensor";
-import { decodePlan } from "./decode-plan.ts";
+import { type DecodePlan, decodePlan } from "./decode-plan.ts";
 import { Decoder } from "./decoder.ts";
 import { sampleToken } from "./sampling.ts";
 
@@ -16,6 +16,11 @@ export interface GeneratorOptions {
   readonly batchSize?: number;
   /** Key of the random draws; default 0. */
   readonly seed?: number;
+  /**
+   * Pieces and windows by position, in place of the config's decode settings, which must be left out: it may also lift the
+   * layers' own windows (`() => ({ localWindow: null })`).
+   */
+  readonly plan?: DecodePlan;
   /** Ids from here on are padding of the model's table and are never sampled; default none. */
   readonly validVocabSize?: number | null;
 }
@@ -40,6 +45,18 @@ const unbuilt = [
   "cachePlanPath",
   "cachePlanProbe",
 ] as const satisfies readonly (keyof GenerateConfig)[];
+
+/** The plan that is given, or else the config's. */
+function planOf(config: GenerateConfig, neutral: GenerateConfig, given: DecodePlan | undefined): DecodePlan {
+  if (!given) return decodePlan(config);
+  for (const key of Object.keys(neutral) as (keyof GenerateConfig)[])
+    if (key.startsWith("decode") && config[key] !== neutral[key])
+      throw new CarambaError(`generate: ${key} belongs to the config's decode plan, and another plan is given`, {
+        code: "argument",
+        remedy: `leave out ${key}, or the plan`,
+      });
+  return given;
+}
 
 const storageOf = (config: GenerateConfig): "fp32" | "fp16" => {
   if (config.cacheKind === "fp32" || config.cacheKind === "fp16") return config.cacheKind;
@@ -77,7 +94,7 @@ export class Generator {
       batchSize: options.batchSize ?? 1,
       maxSeqLen: config.maxSeqLen,
       storage: storageOf(config),
-      plan: decodePlan(config),
+      plan: planOf(config, neutral, options.plan),
     });
     return new Generator(config, decoder, options);
   }
