@@ -169,7 +169,7 @@ class Lowering {
     for (const [index, run] of written.entries()) {
       const path = [...owner, "runs", index];
       for (const issue of expectedRules(run, model))
-        this.report([...path, ...issue.path], issue.message, [[...path, "train"], modelPath]);
+        this.report([...path, ...issue.path], issue.message, [[...path, "train", ...issue.path.slice(1)], modelPath]);
       if (run.train !== null && run.steps === null) {
         this.report(
           [...path, "steps"],
