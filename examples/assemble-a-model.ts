@@ -4,12 +4,12 @@
 //
 // Nothing here computes until it is asked to: `forward` adds nodes to a graph, and the graph is what shapes, FLOPs and
 // gradients are read from. `data()` and `compile` run it, on the fastest engine that is installed.
+import { llamaModel } from "@caramba/config";
 import { AttentionLayer, RMSNormLayer, SwiGLULayer } from "@caramba/layers";
 import { buildModel, forwardFlopsPerToken, kvBytesPerToken, kvElementsPerToken, parameterCount } from "@caramba/model";
 import { compile, constant, crossEntropy, defaultBackend, input, mean, reshape, valueAndGrad } from "@caramba/tensor";
 import { ResidualTopology } from "@caramba/topology";
 import { isScript } from "./run-as-script.ts";
-import { tinyLlama } from "./tiny-llama.ts";
 
 /** Cost of one model. */
 export interface Cost {
@@ -54,11 +54,11 @@ export async function assembleAModel(print: (line: string) => void = console.log
   print(`a block by hand: ${x} -> ${y}, first number ${values[0]?.toFixed(4)}`);
 
   // 2. Whole models come from a tree of plain objects. These two differ in their attention alone.
-  const sizes = { vocabSize: 512, dModel: 128, dFf: 344, layers: 4 };
+  const sizes = { vocabSize: 512, dModel: 128, feedForward: 344, layers: 4 };
   const heads = { nHeads: 8, nKvHeads: 2 };
-  const llama = buildModel(tinyLlama({ ...sizes, attention: { ...heads, mode: "gqa" } }), { seed: 1 });
+  const llama = buildModel(llamaModel({ ...sizes, attention: { ...heads, mode: "gqa" } }), { seed: 1 });
   const dba = buildModel(
-    tinyLlama({ ...sizes, attention: { ...heads, mode: "decoupled", semDim: 32, geoDim: 32, attnDim: 64 } }),
+    llamaModel({ ...sizes, attention: { ...heads, mode: "decoupled", semDim: 32, geoDim: 32, attnDim: 64 } }),
     { seed: 1 },
   );
 

@@ -4,6 +4,7 @@
 //
 // The models here are untrained, so their perplexity is that of guessing; their caches and speeds are what trained
 // ones of these sizes would have.
+
 import {
   BaseBenchmark,
   type BenchmarkResult,
@@ -12,12 +13,12 @@ import {
   MemoryBenchmark,
   PerplexityBenchmark,
 } from "@caramba/benchmark";
+import { llamaModel } from "@caramba/config";
 import { ByteTokenizer, MemoryTokens, type TokenSource } from "@caramba/data";
 import { argmax } from "@caramba/infer";
 import { buildModel, kvBytesPerToken, type Model } from "@caramba/model";
 import { compile, input, openBackend } from "@caramba/tensor";
 import { isScript } from "./run-as-script.ts";
-import { tinyLlama } from "./tiny-llama.ts";
 
 /** A benchmark of one's own: how often the most likely next token is the one that follows. */
 export class TopOneBenchmark extends BaseBenchmark {
@@ -64,12 +65,12 @@ export async function benchmarkFromCode(
   device = "auto",
   print: (line: string) => void = console.log,
 ): Promise<Readonly<Record<string, Measurement>>> {
-  const sizes = { vocabSize: 256, dModel: 64, dFf: 176, layers: 2 };
+  const sizes = { vocabSize: 256, dModel: 64, feedForward: 176, layers: 2 };
   const heads = { nHeads: 4, nKvHeads: 2 };
   const models = {
-    llama: buildModel(tinyLlama({ ...sizes, attention: { ...heads, mode: "gqa" } })),
+    llama: buildModel(llamaModel({ ...sizes, attention: { ...heads, mode: "gqa" } })),
     dba: buildModel(
-      tinyLlama({ ...sizes, attention: { ...heads, mode: "decoupled", semDim: 16, geoDim: 16, attnDim: 32 } }),
+      llamaModel({ ...sizes, attention: { ...heads, mode: "decoupled", semDim: 16, geoDim: 16, attnDim: 32 } }),
     ),
   };
   const text = "Architectures are graphs. Graphs are manifests. ".repeat(60);

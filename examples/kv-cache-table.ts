@@ -4,10 +4,9 @@
 //
 // The models are built with all their layers, so these are the numbers that a cache for them allocates. Weights come
 // into being when they are first needed, which is never here: no gigabytes are involved.
-import type { AttentionLayerInput } from "@caramba/config";
+import { type AttentionLayerInput, llamaModel } from "@caramba/config";
 import { buildModel, cacheBytesPerElement, kvBytesPerToken, kvElementsPerToken } from "@caramba/model";
 import { isScript } from "./run-as-script.ts";
-import { tinyLlama } from "./tiny-llama.ts";
 
 /** One model of the table. */
 export interface CacheRow {
@@ -22,7 +21,7 @@ export interface CacheRow {
 }
 
 const layers = 16;
-const sizes = { vocabSize: 128256, dModel: 2048, dFf: 8192, layers };
+const sizes = { vocabSize: 128256, dModel: 2048, feedForward: 8192, layers };
 
 type Attention = Omit<AttentionLayerInput, "dModel" | "type">;
 // A key-value head per query head: 128, 256 and 2048 are then the widths that are cached.
@@ -50,7 +49,7 @@ const models: Readonly<Record<string, Attention>> = {
 export function cacheRows(): CacheRow[] {
   const built = Object.entries(models).map(([name, attention]) => ({
     name,
-    model: buildModel(tinyLlama({ ...sizes, attention })),
+    model: buildModel(llamaModel({ ...sizes, attention })),
   }));
   const teacher = built.find(({ name }) => name.startsWith("Llama"));
   if (!teacher) throw new Error("the table has no teacher");

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { trainConfig } from "@caramba/config";
+import { llamaModel, trainConfig } from "@caramba/config";
 import {
   collectText,
   evalWindows,
@@ -25,7 +25,6 @@ import { buildModel, parameterCount } from "@caramba/model";
 import { openBackend } from "@caramba/tensor";
 import { RunStore, runTraining, validate } from "@caramba/trainer";
 import { isScript } from "./run-as-script.ts";
-import { tinyLlama } from "./tiny-llama.ts";
 
 /** How the example is run. */
 export interface TrainOptions {
@@ -74,7 +73,7 @@ export async function trainFromCode(options: TrainOptions = {}): Promise<Trained
 
   // 3. A model, and how it is trained. Whatever is left out has the manifest's default.
   const attention = { nHeads: 4, nKvHeads: 2, mode: "gqa" } as const;
-  const model = buildModel(tinyLlama({ vocabSize, dModel: 64, dFf: 176, layers: 2, attention }), { seed });
+  const model = buildModel(llamaModel({ vocabSize, dModel: 64, feedForward: 176, layers: 2, attention }), { seed });
   const train = trainConfig({
     phase: "standard",
     batchSize,

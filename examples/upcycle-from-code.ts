@@ -4,7 +4,7 @@
 //
 // The teacher is a GQA Llama, trained here on a little text, byte by byte. The student is the same model with decoupled
 // bottleneck attention (DBA) and a smaller cache. See docs/dba.md for the mathematics.
-import { trainConfig } from "@caramba/config";
+import { llamaModel, trainConfig } from "@caramba/config";
 import {
   ByteTokenizer,
   collectText,
@@ -19,7 +19,6 @@ import { buildModel, kvBytesPerToken } from "@caramba/model";
 import { openBackend } from "@caramba/tensor";
 import { attentionCovariances, performSurgery, runTraining } from "@caramba/trainer";
 import { isScript } from "./run-as-script.ts";
-import { tinyLlama } from "./tiny-llama.ts";
 
 /** How the example is run. */
 export interface UpcycleOptions {
@@ -59,11 +58,11 @@ export async function upcycleFromCode(options: UpcycleOptions = {}): Promise<Upc
   const windows = { ...readWindows(source, starts, blockSize, vocabSize), blockSize };
 
   // Teacher and student differ in their attention alone.
-  const sizes = { vocabSize, dModel: 64, dFf: 176, layers: 2 };
+  const sizes = { vocabSize, dModel: 64, feedForward: 176, layers: 2 };
   const heads = { nHeads: 4, nKvHeads: 2 };
   const decoupled = { ...heads, mode: "decoupled", semDim: 8, geoDim: 16, attnDim: 32 } as const;
-  const teacher = buildModel(tinyLlama({ ...sizes, attention: { ...heads, mode: "gqa" } }), { seed });
-  const student = buildModel(tinyLlama({ ...sizes, attention: decoupled }), { seed: 2 });
+  const teacher = buildModel(llamaModel({ ...sizes, attention: { ...heads, mode: "gqa" } }), { seed });
+  const student = buildModel(llamaModel({ ...sizes, attention: decoupled }), { seed: 2 });
 
   const common = { batchSize, blockSize, scheduler: "cosine", minLrRatio: 0.1, gradClipNorm: 1 } as const;
   const job = { backend, seed, batches, validation: null, store: null, signal: null, onEvent: () => {} };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { defineManifest, type ManifestInput } from "./define-manifest.ts";
 import { ConfigError } from "./error.ts";
+import { llamaModel } from "./llama-model.ts";
 import { parseManifestOrThrow } from "./parse.ts";
 import { presets } from "./presets/index.ts";
 
@@ -12,43 +13,10 @@ const input: ManifestInput = {
     {
       name: "train",
       data: { path: "tokens.npy", blockSize: 128 },
-      model: {
-        embedder: { type: "token", vocabSize: 257, dModel: 128 },
-        topology: {
-          type: "StackedTopology",
-          layers: [
-            {
-              type: "NestedTopology",
-              repeat: 2,
-              layers: [
-                {
-                  type: "ResidualTopology",
-                  layers: [
-                    { type: "RMSNormLayer", dModel: 128 },
-                    {
-                      type: "AttentionLayer",
-                      dModel: 128,
-                      nHeads: 4,
-                      mode: "decoupled",
-                      semDim: 16,
-                      geoDim: 32,
-                      attnDim: 64,
-                    },
-                  ],
-                },
-                {
-                  type: "ResidualTopology",
-                  layers: [
-                    { type: "RMSNormLayer", dModel: 128 },
-                    { type: "SwiGLULayer", dModel: 128, dFf: 256, bias: false },
-                  ],
-                },
-              ],
-            },
-            { type: "RMSNormLayer", dModel: 128 },
-          ],
-        },
-      },
+      model: llamaModel({
+        ...{ vocabSize: 257, dModel: 128, layers: 2, feedForward: 256 },
+        attention: { nHeads: 4, mode: "decoupled", semDim: 16, geoDim: 32, attnDim: 64 },
+      }),
       trainer: { type: "standard" },
       runs: [
         {

@@ -135,6 +135,7 @@ export {
   ssmLayerConfig,
 } from "./layers/ssm.ts";
 export { type SwiGLULayerConfig, type SwiGLULayerInput, swigluLayerConfig } from "./layers/swiglu.ts";
+export { type LlamaModelInput, llamaModel } from "./llama-model.ts";
 export type { GroupManifest, Manifest, TargetManifest } from "./manifest.ts";
 export { formatIssue, ManifestError, type ManifestIssue } from "./manifest-error.ts";
 export {

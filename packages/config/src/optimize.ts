@@ -8,6 +8,7 @@ import { ConfigError } from "./error.ts";
 import { modelConfig } from "./from-code.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { Resize } from "./layer-spec.ts";
+import { llamaModel } from "./llama-model.ts";
 import type { ModelConfig } from "./model.ts";
 import { modelParameters } from "./parameters.ts";
 import { isTopology, type NodeConfig, type TopologyConfig } from "./topology.ts";
@@ -31,37 +32,9 @@ const tolerance = 0.1;
  */
 export function optimize(targetParams: number, options: OptimizeOptions = {}): ModelConfig {
   const { vocabSize = 32000, blockSize = 2048 } = options;
-  const base = modelConfig({
-    embedder: { type: "token", vocabSize, dModel: 512 },
-    blockSize,
-    topology: {
-      type: "StackedTopology",
-      layers: [
-        {
-          type: "NestedTopology",
-          repeat: 8,
-          layers: [
-            {
-              type: "ResidualTopology",
-              layers: [
-                { type: "RMSNormLayer", dModel: 512 },
-                { type: "AttentionLayer", dModel: 512, nHeads: 8, nKvHeads: 2, mode: "gqa" },
-              ],
-            },
-            {
-              type: "ResidualTopology",
-              layers: [
-                { type: "RMSNormLayer", dModel: 512 },
-                { type: "SwiGLULayer", dModel: 512, dFf: 1408, bias: false },
-              ],
-            },
-          ],
-        },
-        { type: "RMSNormLayer", dModel: 512 },
-      ],
-    },
-  });
-  return optimizeModel(base, targetParams);
+  const attention = { nHeads: 8, nKvHeads: 2, mode: "gqa" } as const;
+  const base = llamaModel({ vocabSize, blockSize, dModel: 512, layers: 8, attention, feedForward: 1408 });
+  return optimizeModel(modelConfig(base), targetParams);
 }
 
 /**
