@@ -236,13 +236,9 @@ function presetsCommand(caramba: Command, done: Done): void {
     });
 }
 
-function modelCommands(caramba: Command, done: Done): void {
-  caramba
-    .command("generate")
-    .description("generate text from a checkpoint")
-    .argument("<checkpoint>", "a checkpoint of a run, a Hugging Face folder, or hf://org/name")
-    .option("--prompt <text>", "text to go on from; read from standard input when absent")
-    .option("--max-new-tokens <n>", "tokens to generate", count, 64)
+/** Options of commands that sample from a model. */
+function sampling(command: Command): Command {
+  return command
     .option("--temperature <t>", "0 is greedy", nonNegative, 0.8)
     .option("--top-k <n>", "sample among the n most likely tokens", count)
     .option("--top-p <p>", "sample among the most likely tokens of this total probability", share)
@@ -250,7 +246,17 @@ function modelCommands(caramba: Command, done: Done): void {
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
     .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
     .addOption(imports())
-    .addOption(device())
+    .addOption(device());
+}
+
+function modelCommands(caramba: Command, done: Done): void {
+  const generate = caramba
+    .command("generate")
+    .description("generate text from a checkpoint")
+    .argument("<checkpoint>", "a checkpoint of a run, a Hugging Face folder, or hf://org/name")
+    .option("--prompt <text>", "text to go on from; read from standard input when absent")
+    .option("--max-new-tokens <n>", "tokens to generate", count, 64);
+  sampling(generate)
     .addOption(json())
     .addHelpText(
       "after",
@@ -264,21 +270,14 @@ function modelCommands(caramba: Command, done: Done): void {
       done(await generateText(checkpoint, options));
     });
 
-  caramba
+  const chat = caramba
     .command("chat")
     .description("converse with a model; through a pipe, each line is a turn")
     .argument("<checkpoint>", "a checkpoint of a run, a Hugging Face folder, or hf://org/name")
     .option("--system <text>", "what the model is told first")
     .option("--max-new-tokens <n>", "most tokens of an answer", count, 256)
-    .option("--context <n>", "most tokens of the conversation; default: the model's block size, else 2048", count)
-    .option("--temperature <t>", "0 is greedy", nonNegative, 0.8)
-    .option("--top-k <n>", "sample among the n most likely tokens", count)
-    .option("--top-p <p>", "sample among the most likely tokens of this total probability", share)
-    .option("--seed <n>", "key of the random draws", seed, 0)
-    .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
-    .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
-    .addOption(imports())
-    .addOption(device())
+    .option("--context <n>", "most tokens of the conversation; default: the model's block size, else 2048", count);
+  sampling(chat)
     .addHelpText(
       "after",
       examples(
@@ -287,8 +286,8 @@ function modelCommands(caramba: Command, done: Done): void {
       ),
     )
     .action(async (checkpoint, options) => {
-      const { chat } = await import("./commands/chat.ts");
-      done(await chat(checkpoint, options));
+      const { converseWith } = await import("./commands/chat.ts");
+      done(await converseWith(checkpoint, options));
     });
 }
 

@@ -3,28 +3,16 @@
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { ChatTemplate, loadTokenizer, type Tokenizer } from "@caramba/data";
-import { openModel } from "@caramba/experiment";
-import { Generator } from "@caramba/infer";
-import { displayOn } from "@caramba/instrumentation";
-import { CarambaError, openBackend } from "@caramba/tensor";
+import { ChatTemplate, type Tokenizer } from "@caramba/data";
+import { CarambaError } from "@caramba/tensor";
 import { Conversation, type Turn } from "../chat/conversation.ts";
 import { Turns } from "../chat/turns.ts";
-import { narrate } from "../narrate.ts";
-import { tokenizerOf } from "./generate.ts";
+import { openGenerator, openSpokenModel, type SamplingOptions } from "./open-generator.ts";
 
 /** Options of `caramba chat`. */
-export interface ChatOptions {
+export interface ChatOptions extends SamplingOptions {
   readonly system?: string;
-  readonly maxNewTokens: number;
   readonly context?: number;
-  readonly temperature: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly seed: number;
-  readonly cache: "fp16" | "fp32";
-  readonly tokenizer?: string;
-  readonly device?: string;
 }
 
 const interruptedCode = 130;
@@ -36,37 +24,17 @@ const help = `/reset  begin anew
 Ctrl-C stops an answer; another one leaves.`;
 
 /** Converses until the person leaves or the pipe ends. Returns the exit code. */
-export async function chat(checkpoint: string, options: ChatOptions): Promise<number> {
-  const display = displayOn(process.stderr);
-  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
-  display.idle();
-  const tokenizerPath = options.tokenizer ?? (await tokenizerOf(path));
-  const tokenizer = await loadTokenizer(tokenizerPath);
-  if (tokenizer.vocabSize > (model.vocabSize ?? 0))
-    throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {
-      code: "tokenizer",
-      remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
-    });
+export async function converseWith(checkpoint: string, options: ChatOptions): Promise<number> {
+  const spoken = await openSpokenModel(checkpoint, options);
+  const { model, path, tokenizer, tokenizerPath } = spoken;
   // A tokenizer from elsewhere may bring a template; else the model's own holds.
   const folders = [await folderOf(existsSync(tokenizerPath) ? tokenizerPath : path), await folderOf(path)];
   const templates = await Promise.all(folders.map((folder) => ChatTemplate.load(folder)));
   const template = templates.find((found) => found !== undefined) ?? null;
   const context = options.context ?? model.config.blockSize ?? defaultContext;
-  const backend = await openBackend(options.device ?? "auto");
-  const generator = await Generator.open(model, {
-    backend,
-    seed: options.seed,
-    validVocabSize: tokenizer.vocabSize,
-    config: {
-      maxNewTokens: options.maxNewTokens,
-      temperature: options.temperature,
-      topK: options.topK ?? null,
-      topP: options.topP ?? null,
-      // The conversation ends answers itself, at the context's end too.
-      maxSeqLen: context + options.maxNewTokens,
-      cacheKind: options.cache,
-    },
-  });
+  // The conversation ends answers itself, at the context's end too.
+  const limits = { maxSeqLen: context + options.maxNewTokens, eosTokenId: null };
+  const { generator, backend } = await openGenerator(spoken, options, limits);
   const conversation = new Conversation({
     generator,
     tokenizer,

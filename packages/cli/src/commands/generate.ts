@@ -1,57 +1,25 @@
 // caramba generate: text from a checkpoint, streamed as it is sampled.
 import { text as readText } from "node:stream/consumers";
-import { loadTokenizer } from "@caramba/data";
-import { openModel } from "@caramba/experiment";
-import { Generator } from "@caramba/infer";
-import { displayOn } from "@caramba/instrumentation";
-import { openCheckpoint } from "@caramba/loader";
-import { CarambaError, openBackend } from "@caramba/tensor";
 import { printJson } from "../json-output.ts";
-import { narrate } from "../narrate.ts";
+import { openGenerator, openSpokenModel, type SamplingOptions } from "./open-generator.ts";
 
 /** Options of `caramba generate`. */
-export interface GenerateOptions {
+export interface GenerateOptions extends SamplingOptions {
   readonly prompt?: string;
-  readonly maxNewTokens: number;
-  readonly temperature: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly seed: number;
-  readonly cache: "fp16" | "fp32";
-  readonly tokenizer?: string;
-  readonly device?: string;
   readonly json?: boolean;
 }
 
 /** Generates and prints. Returns the exit code. */
 export async function generateText(checkpoint: string, options: GenerateOptions): Promise<number> {
-  const display = displayOn(process.stderr);
-  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
-  display.idle();
-  const tokenizer = await loadTokenizer(options.tokenizer ?? (await tokenizerOf(path)));
+  const spoken = await openSpokenModel(checkpoint, options);
+  const { tokenizer } = spoken;
   const prompt = options.prompt ?? (process.stdin.isTTY ? "" : await readText(process.stdin));
   // With what the model's own tokenizer puts before a text, such as Llama's begin-of-text.
   const encoded = Array.from(tokenizer.encode(prompt, { special: false, addSpecial: true }));
   const ids = encoded.length === 0 ? [tokenizer.eosId ?? 0] : encoded;
-  if (tokenizer.vocabSize > (model.vocabSize ?? 0))
-    throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {
-      code: "tokenizer",
-      remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
-    });
-  const backend = await openBackend(options.device ?? "auto");
-  const generator = await Generator.open(model, {
-    backend,
-    seed: options.seed,
-    validVocabSize: tokenizer.vocabSize,
-    config: {
-      maxNewTokens: options.maxNewTokens,
-      temperature: options.temperature,
-      topK: options.topK ?? null,
-      topP: options.topP ?? null,
-      eosTokenId: tokenizer.eosId ?? null,
-      maxSeqLen: ids.length + options.maxNewTokens,
-      cacheKind: options.cache,
-    },
+  const { generator, backend } = await openGenerator(spoken, options, {
+    maxSeqLen: ids.length + options.maxNewTokens,
+    eosTokenId: tokenizer.eosId ?? null,
   });
   const decoder = tokenizer.decoder();
   let completion = "";
@@ -76,17 +44,4 @@ export async function generateText(checkpoint: string, options: GenerateOptions)
   generator.dispose();
   await backend.close();
   return 0;
-}
-
-/** The tokenizer that belongs to a checkpoint or folder. */
-export async function tokenizerOf(path: string): Promise<string> {
-  if (!path.endsWith(".safetensors")) return path;
-  const opened = await openCheckpoint(path);
-  await opened.close();
-  const { tokenizer } = opened.state;
-  if (typeof tokenizer === "string") return tokenizer;
-  throw new CarambaError(`${path} names no tokenizer`, {
-    code: "tokenizer",
-    remedy: "give it: --tokenizer <path of tokenizer.json>",
-  });
 }
