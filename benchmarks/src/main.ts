@@ -4,9 +4,9 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { type Case, cases, growth } from "./cases.ts";
 import { compareOn, type Effort, fastest, type Subject } from "./compare.ts";
+import { readOptions } from "./read-options.ts";
 import { agreement, type CaseResult, growthTable, memoryTable, speedTable } from "./report.ts";
 import { helpTime } from "./startup.ts";
 import { digits, span } from "./table.ts";
@@ -24,28 +24,15 @@ const usage = `Compares Caramba with PyTorch, run by run, on this machine.
   --out FILE      where the JSON goes (default benchmarks/results/<time>.json)
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: "string", default: "" },
-    rounds: { type: "string", default: "5" },
-    python: { type: "string" },
-    device: { type: "string", default: "onnx" },
-    quick: { type: "boolean", default: false },
-    "no-growth": { type: "boolean", default: false },
-    "no-peers": { type: "boolean", default: false },
-    out: { type: "string" },
-    help: { type: "boolean", short: "h", default: false },
-  },
+const { options, rounds } = readOptions(usage, 5, {
+  only: { type: "string", default: "" },
+  python: { type: "string" },
+  device: { type: "string", default: "onnx" },
+  quick: { type: "boolean", default: false },
+  "no-growth": { type: "boolean", default: false },
+  "no-peers": { type: "boolean", default: false },
+  out: { type: "string" },
 });
-if (options.help) {
-  process.stdout.write(usage);
-  process.exit(0);
-}
-const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  process.stderr.write(`--rounds ${options.rounds} is not a whole number above 0\n`);
-  process.exit(1);
-}
 
 const say = (text: string): boolean => process.stderr.write(`${text}\n`);
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);

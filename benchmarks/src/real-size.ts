@@ -5,12 +5,12 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { Model, parameterCount } from "@caramba/model";
 import { openBackend } from "@caramba/tensor";
 import type { Case } from "./cases.ts";
 import { compareOn, type Figures, type Subject } from "./compare.ts";
 import { readBandwidth } from "./read-bandwidth.ts";
+import { readOptions } from "./read-options.ts";
 import { agreement } from "./report.ts";
 import { pairedRatio } from "./statistics.ts";
 import { llama1b, makeSyntheticLlama } from "./synthetic-llama.ts";
@@ -26,25 +26,12 @@ const usage = `Loads, prefills and decodes a checkpoint with the shapes of Llama
   --out FILE      where the JSON goes (default benchmarks/results/real-size-<time>.json)
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    folder: { type: "string" },
-    rounds: { type: "string", default: "3" },
-    python: { type: "string" },
-    "no-peers": { type: "boolean", default: false },
-    out: { type: "string" },
-    help: { type: "boolean", short: "h", default: false },
-  },
+const { options, rounds } = readOptions(usage, 3, {
+  folder: { type: "string" },
+  python: { type: "string" },
+  "no-peers": { type: "boolean", default: false },
+  out: { type: "string" },
 });
-if (options.help) {
-  process.stdout.write(usage);
-  process.exit(0);
-}
-const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  process.stderr.write(`--rounds ${options.rounds} is not a whole number above 0\n`);
-  process.exit(1);
-}
 
 /** Most memory that Caramba may take, in MB. */
 const memoryGoalMb = 8000;

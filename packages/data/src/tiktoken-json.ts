@@ -2,6 +2,7 @@
 // whose bytes are a token; a tokenizer.json lists pairs. So every way to cut a token into two tokens is listed, in the
 // order of the joined token's rank, then of the parts' (as transformers converts such files). Words that are a token
 // whole are not merged at all (ignore_merges).
+import { bpeJson } from "./bpe-json.ts";
 import { bytesToChars } from "./byte-alphabet.ts";
 import type { RankVocabulary } from "./tiktoken-tokenizer.ts";
 
@@ -13,8 +14,6 @@ export function tiktokenJson({ tokens, special, published, bos }: RankVocabulary
   // Special tokens too: where ids have gaps, tokenizers would number the ones it does not find anew.
   const vocab = [...ranks, ...special].map(([chars, id]) => `${JSON.stringify(chars)}:${id}`);
   const merges = [...ranks.keys()].flatMap((chars) => cuts(chars, ranks));
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  const added = [...special].map(([content, id]) => ({ id, content, ...flags })).sort((a, b) => a.id - b.id);
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
   const words =
     published === "gpt2"
@@ -26,21 +25,11 @@ export function tiktokenJson({ tokens, special, published, bos }: RankVocabulary
             { ...byteLevel, use_regex: false },
           ],
         };
-  const model = [
-    '"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null',
-    '"fuse_unk":false,"byte_fallback":false,"ignore_merges":true',
-    `"vocab":{${vocab.join(",")}}`,
-    `"merges":${JSON.stringify(merges)}`,
-  ];
-  return [
-    '{"version":"1.0","truncation":null,"padding":null',
-    `"added_tokens":${JSON.stringify(added)}`,
-    '"normalizer":null',
-    `"pre_tokenizer":${JSON.stringify(words)}`,
-    `"post_processor":${JSON.stringify(bos === undefined ? null : template(bos, special.get(bos) as number))}`,
-    `"decoder":${JSON.stringify({ ...byteLevel, use_regex: true })}`,
-    `"model":{${model.join(",")}}}\n`,
-  ].join(",\n");
+  return bpeJson({
+    ...{ vocab, merges, special, ignoreMerges: true, preTokenizer: words },
+    postProcessor: bos === undefined ? null : template(bos, special.get(bos) as number),
+    decoder: { ...byteLevel, use_regex: true },
+  });
 }
 
 /** The pairs of tokens that a token is made of. */

@@ -1,6 +1,7 @@
 // tokenizer.json, the vocabulary file of Hugging Face tokenizers: writing ours, and reading back files of the same kind
 // (byte-level BPE with our pre-tokenisation pattern). Files are untrusted: every id and merge is checked.
 import { CarambaError } from "@caramba/tensor";
+import { bpeJson, byId } from "./bpe-json.ts";
 import type { BpeVocabulary } from "./bpe-tokenizer.ts";
 import { bytesToChars, charsToBytes } from "./byte-alphabet.ts";
 import { PATTERN } from "./pre-tokenize.ts";
@@ -21,33 +22,11 @@ export function tokenizerJson(vocabulary: BpeVocabulary): string {
   // Written by hand: an object would reorder keys such as "1" and lose one named "__proto__".
   const vocab = shown.flatMap((chars, id) => (specialIds.has(id) ? [] : [`${JSON.stringify(chars)}:${id}`]));
   const merges = vocabulary.merges.map(([left, right]) => [shown[left], shown[right]]);
-  const added = [...vocabulary.special]
-    .sort((a, b) => a[1] - b[1])
-    .map(([content, id]) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    }));
-  for (const { id, content } of added) vocab.splice(id, 0, `${JSON.stringify(content)}:${id}`);
-  const model = [
-    '"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null',
-    '"fuse_unk":false,"byte_fallback":false,"ignore_merges":false',
-    `"vocab":{${vocab.join(",")}}`,
-    `"merges":${JSON.stringify(merges)}`,
-  ];
-  return [
-    '{"version":"1.0","truncation":null,"padding":null',
-    `"added_tokens":${JSON.stringify(added)}`,
-    '"normalizer":null',
-    `"pre_tokenizer":${JSON.stringify(PRE_TOKENIZER)}`,
-    '"post_processor":null',
-    `"decoder":${JSON.stringify(DECODER)}`,
-    `"model":{${model.join(",")}}}\n`,
-  ].join(",\n");
+  for (const [content, id] of byId(vocabulary.special)) vocab.splice(id, 0, `${JSON.stringify(content)}:${id}`);
+  return bpeJson({
+    ...{ vocab, merges, special: vocabulary.special, ignoreMerges: false },
+    ...{ preTokenizer: PRE_TOKENIZER, postProcessor: null, decoder: DECODER },
+  });
 }
 
 /**

@@ -1,24 +1,14 @@
 // For tests: opens files of tens of MB that are made to be built into as much as possible, one after the other, and prints
 // how each was refused. Its heap is limited by whoever starts it. Runs the package from its source, as the tests do.
-import { fileURLToPath } from "node:url";
-import { createViteServer } from "vitest/node";
+import { fromSource } from "./from-source.mjs";
 
-const conditions = ["@caramba/source", "module", "node", "import", "default"];
-const server = await createViteServer({
-  configFile: false,
-  root: fileURLToPath(new URL("..", import.meta.url)),
-  logLevel: "error",
-  resolve: { conditions },
-  ssr: { resolve: { conditions } },
-  server: { middlewareMode: true, ws: false, watch: null },
-  optimizeDeps: { noDiscovery: true },
-});
-const { memorySource } = await server.ssrLoadModule("/src/random-access.ts");
-const { SafetensorsFile } = await server.ssrLoadModule("/src/safetensors-file.ts");
-const { ShardedSafetensors } = await server.ssrLoadModule("/src/safetensors-index.ts");
-const { checkpointFrom } = await server.ssrLoadModule("/src/checkpoint.ts");
-const { PyTorchFile } = await server.ssrLoadModule("/src/pytorch-file.ts");
-const { buildZip } = await server.ssrLoadModule("/test-support/build-zip.ts");
+const { load, close } = await fromSource();
+const { memorySource } = await load("/src/random-access.ts");
+const { SafetensorsFile } = await load("/src/safetensors-file.ts");
+const { ShardedSafetensors } = await load("/src/safetensors-index.ts");
+const { checkpointFrom } = await load("/src/checkpoint.ts");
+const { PyTorchFile } = await load("/src/pytorch-file.ts");
+const { buildZip } = await load("/test-support/build-zip.ts");
 
 /** `size` bytes of `unit` again and again, with a number of `digits` digits counting up at its "#", between two ends. */
 function repeat(start, unit, end, size) {
@@ -77,4 +67,4 @@ for (const [name, attempt] of Object.entries(attempts)) {
   );
   console.log(JSON.stringify({ name, ...result, ms: Math.round(performance.now() - started) }));
 }
-await server.close();
+await close();
