@@ -90,7 +90,14 @@ export {
   kvCacheKinds,
   kvCachePolicySchema,
 } from "./kvcache.ts";
-export { type LayerConfig, type LayerInput, type LayerType, layerConfigSchema, layerSpec } from "./layer.ts";
+export {
+  type LayerConfig,
+  type LayerInput,
+  type LayerType,
+  layerConfigSchema,
+  layerSpec,
+  layerTypes,
+} from "./layer.ts";
 export type { LayerSpec } from "./layer-spec.ts";
 export { type AttentionLayerInput, attentionLayerConfig } from "./layers/attention.ts";
 export { type Conv1dLayerConfig, type Conv1dLayerInput, conv1dLayerConfig } from "./layers/conv1d.ts";

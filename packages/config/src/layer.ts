@@ -97,6 +97,11 @@ export function layerSpec(config: LayerConfig): LayerSpec<LayerConfig> {
   throw new ConfigError("a layer", [{ code: "unknown_name", path: ["type"], message }]);
 }
 
+/** Every name a manifest may write as a layer's `type`, those of registered layers last. */
+export function layerTypes(): readonly LayerType[] {
+  return [...(Object.keys(layerSpecs) as OwnLayerConfig["type"][]), ...userLayerSpecs().map(({ type }) => type)];
+}
+
 /** Every layer schema, those of registered layers last. */
 export function layerSchemas(): readonly z.ZodType<LayerConfig>[] {
   return [...Object.values(layerSpecs), ...userLayerSpecs()].map((spec) => (spec as LayerSpec<LayerConfig>).schema);

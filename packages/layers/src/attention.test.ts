@@ -146,6 +146,17 @@ describe("AttentionLayer", () => {
     );
   });
 
+  it("is not decoded over a cache unless it is causal", () => {
+    const layer = new AttentionLayer({ dModel: 8, nHeads: 2, isCausal: false });
+    const past = { k: input("k", [3, 2, 4]), v: input("v", [3, 2, 4]) };
+    const decode = (given: typeof past | null) =>
+      layer.forward(input("x", [1, 2, 8]), { cache: () => ({ past: given, append: () => undefined }) });
+    expect(decode(null).shape).toEqual([1, 2, 8]);
+    expect(() => decode(past)).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringContaining("yet to come") }) as Error,
+    );
+  });
+
   it("has a cache as wide as its keys and values", () => {
     expect(new AttentionLayer({ ...dba, nKvHeads: 2, attnDim: 4 }).cacheParts).toEqual([
       { name: "k", heads: 2, width: 1 + 2 },

@@ -140,6 +140,11 @@ export class AttentionLayer extends Module implements CachedModule {
     const window = context.localWindow === undefined ? config.localWindow : context.localWindow;
     const sinks = nullSink(this.nullKey);
     const dropped = context.training === true && config.dropoutP > 0;
+    if (slot?.past && !config.isCausal)
+      throw new CarambaError(`${scopePath()}: an AttentionLayer that is not causal reads what is yet to come`, {
+        code: "unsupported",
+        remedy: "decode with is_causal: true, or run the model without a cache",
+      });
     if (slot?.past && dropped)
       throw new CarambaError(`${scopePath()}: dropout in attention over a cache`, {
         code: "unsupported",

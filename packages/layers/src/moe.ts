@@ -1,5 +1,6 @@
 // Mixture of experts (Shazeer et al., 2017; as in Mixtral, Jiang et al., 2024): p = softmax(x Wr), each token goes
 // through the k experts of largest p, and y = sum_e p_e / (sum of the chosen p) * expert_e(x); experts are SwiGLU networks.
+// With k = 1 that weight is 1 whatever p is, and the router learns from load balancing alone.
 // Load balancing (Fedus et al., "Switch transformers", 2021): E * sum_e mean(p_e) f_e, where f_e is expert e's share of
 // all choices; 1 when balanced, and added to the training loss with its weight.
 // Two forms with one result. With fewer choices than experts (decoding), the chosen experts' weights are gathered and
