@@ -8,6 +8,7 @@ import { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
 import type { ExperimentListener } from "./events.ts";
+import { fillModel } from "./fill-model.ts";
 import { sha256, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
 import { batchesOf } from "./train-run.ts";
@@ -35,7 +36,7 @@ export interface TargetModels {
   readonly student: Model;
   readonly teacher: Model | null;
   readonly teacherCheckpoint: string | null;
-  /** Identifies the teacher's weights: its file's sha256, its commit on the Hub, or a folder's path. */
+  /** Identifies the weights that the student was made from: a file's sha256, a commit on the Hub, or a folder's path. */
   readonly teacherHash: string | null;
 }
 
@@ -44,16 +45,22 @@ export async function buildModels(target: Target, context: BuildContext, text: T
   const { trainer } = target;
   demandMemory(target);
   const { manifestPath, onEvent, signal } = context;
-  const open = (checkpoint: string) => openModel(checkpoint, manifestPath, { onEvent, signal, target: target.name });
+  const hubOptions = { onEvent, signal, target: target.name };
+  const open = (checkpoint: string) => openModel(checkpoint, manifestPath, hubOptions);
   const student = new Model(target.model, target.runs[0]?.seed ?? 0);
-  if (trainer.type === "standard") return { student, teacher: null, teacherCheckpoint: null, teacherHash: null };
+  const first = target.runs.find((run) => run.train)?.train;
+  if (trainer.type === "standard") {
+    const init = first?.initCkpt ?? null;
+    const filled = init === null ? null : await fillModel(student, init, manifestPath, hubOptions);
+    const teacherHash = filled && (await identityOf(filled, signal));
+    return { student, teacher: null, teacherCheckpoint: null, teacherHash };
+  }
   if (trainer.type === "checkpoint_compare") {
     const theirs = await open(trainer.teacherCkpt);
     const own = await open(trainer.studentCkpt);
     const teacherCheckpoint = theirs.source ?? theirs.path;
     return { student: own.model, teacher: theirs.model, teacherCheckpoint, teacherHash: null };
   }
-  const first = target.runs.find((run) => run.train)?.train;
   const checkpoint = first?.teacherCkpt ?? null;
   if (!first || checkpoint === null)
     throw new CarambaError(`target "${target.name}": an upcycle needs train.teacher_ckpt in its first run`, {
@@ -69,8 +76,15 @@ export async function buildModels(target: Target, context: BuildContext, text: T
     init: first.dbaInit === "random" ? "random" : "svd",
     covariances: await attentionCovariances(teacher, context.backend, batches, 4),
   });
-  const teacherHash = source ?? (statSync(path).isDirectory() ? path : await sha256(path, context.signal));
+  const teacherHash = await identityOf({ path, source }, signal);
   return { student, teacher, teacherCheckpoint: source ?? path, teacherHash };
+}
+
+async function identityOf(
+  { path, source }: { readonly path: string; readonly source: string | null },
+  signal: AbortSignal | null,
+): Promise<string> {
+  return source ?? (statSync(path).isDirectory() ? path : sha256(path, signal));
 }
 
 /** Weights that are larger than the machine's memory are refused before anything is allocated. */

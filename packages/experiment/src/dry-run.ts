@@ -90,8 +90,9 @@ async function findText(target: Target, { manifestPath, signal }: DryRunOptions)
 
 function checkpointsOf({ trainer, runs }: Target): readonly string[] {
   if (trainer.type === "checkpoint_compare") return [trainer.teacherCkpt, trainer.studentCkpt];
-  const first = trainer.type === "upcycle" ? runs.find((run) => run.train)?.train : undefined;
-  return first?.teacherCkpt ? [first.teacherCkpt] : [];
+  const first = runs.find((run) => run.train)?.train;
+  const checkpoint = trainer.type === "upcycle" ? first?.teacherCkpt : first?.initCkpt;
+  return checkpoint ? [checkpoint] : [];
 }
 
 async function findCheckpoint(
@@ -124,8 +125,8 @@ async function findCheckpoint(
   const vocabulary = config?.embedder?.vocabSize;
   if (vocabulary !== undefined && vocabulary !== vocabularyOf(target))
     throw new CarambaError(
-      `the teacher has a vocabulary of ${vocabulary}, target "${target.name}" one of ${vocabularyOf(target)}`,
-      { code: "teacher", remedy: "set vocab_size to the teacher's" },
+      `${checkpoint} has a vocabulary of ${vocabulary}, target "${target.name}" one of ${vocabularyOf(target)}`,
+      { code: "teacher", remedy: "set vocab_size to the checkpoint's" },
     );
   return path;
 }

@@ -2,19 +2,20 @@
 // LoRA layers are merged first. config.json comes last, so that a folder that has one is whole.
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { loadTokenizer } from "@caramba/data";
 import {
   carambaToHfConfig,
   type ExportDType,
   hfTensors,
+  removeFile,
   type SpecialIds,
   writeHfModel,
   writeTextDurably,
 } from "@caramba/loader";
 import { type Model, mergeLora } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
-import { copy, specialIdsOf, writeTokenizerFiles } from "./tokenizer-files.ts";
+import { copy, specialIdsOf, tokenizerFilesIn, writeTokenizerFiles } from "./tokenizer-files.ts";
 
 /** How a model is exported. */
 export interface HfExportOptions {
@@ -45,7 +46,9 @@ export interface HfExport {
 export async function exportHf(model: Model, folder: string, options: HfExportOptions = {}): Promise<HfExport> {
   const { tokenizer = null, source = null, ...weights } = options;
   const folders = [source, tokenizer].filter((place) => place !== null && isFolder(place));
-  for (const place of folders) demandOtherFolder(folder, place as string);
+  // A tokenizer's file in the folder that is written would be replaced while it is read.
+  const beside = tokenizer !== null && existsSync(tokenizer) && !isFolder(tokenizer) ? [dirname(tokenizer)] : [];
+  for (const place of [...folders, ...beside]) demandOtherFolder(folder, place as string);
   const plain = hasLora(model) ? await mergeLora(model) : model;
   const variables = plain.variables();
   const read = async (path: string): Promise<Float32Array> => {
@@ -65,14 +68,19 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
       remedy: "give the tokenizer that the model was trained with: --tokenizer <path>",
     });
   await mkdir(folder, { recursive: true });
+  // An earlier export is not whole from here on: its weights may be another model's than the files beside them.
+  await removeFile(join(folder, "config.json"));
   const { blockSize } = plain.config;
   const written = loaded && (await writeTokenizerFiles(loaded, tokenizer as string, folder, blockSize));
   const stated = await Promise.all(folders.map((place) => specialIdsOf(place as string)));
   const special = stated.find((ids) => ids !== null) ?? written?.special ?? {};
   const generation = await writeGenerationConfig(folder, folders as string[], special);
   const files = await writeHfModel(folder, plain.config, read, { ...weights, special });
-  const notes =
-    written === null ? ["no tokenizer files: none was named"] : written.missing === null ? [] : [written.missing];
+  const notes: string[] = [];
+  if (written === null) notes.push("no tokenizer files: none was named");
+  else if (written.missing !== null) notes.push(written.missing);
+  const kept = notes.length > 0 ? tokenizerFilesIn(folder) : [];
+  if (kept.length > 0) notes.push(`what was there before stays: ${kept.join(", ")}`);
   return {
     files: [...(written?.files ?? []), generation, ...files],
     modelType: config["model_type"] as string,

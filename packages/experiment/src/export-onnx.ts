@@ -12,7 +12,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { exportGraph, type WeightPlace, WeightsLayout } from "@caramba/backend-onnx";
 import { stepGraph } from "@caramba/infer";
-import { type FileWriter, writeDurably } from "@caramba/loader";
+import { type FileWriter, removeFile, writeDurably } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import { CarambaError, input, sym, type Tensor } from "@caramba/tensor";
 
@@ -32,7 +32,8 @@ export interface OnnxExportOptions {
 /**
  * Writes `model.onnx` (input `tokens`, int32 [batch, sequence]; output `logits`, float32 [batch, sequence, vocabulary];
  * opset 21, standard operators only) and `model.onnx.data` (float32 weights) into a folder, with `withCache` the two
- * models of cached generation too (float32 cache). The weights come first, so that a model that is there is whole.
+ * models of cached generation too (float32 cache). The weights come first, and models of an earlier export go before
+ * them, so that a model that is there is whole.
  * @throws CarambaError `export` for a model without token embedder; as `writeDurably`.
  */
 export async function exportOnnx(model: Model, folder: string, options: OnnxExportOptions = {}): Promise<OnnxExport> {
@@ -47,11 +48,15 @@ export async function exportOnnx(model: Model, folder: string, options: OnnxExpo
     ([name, outputs]) => [join(folder, name), exportGraph(outputs, weights, metadata)] as const,
   );
   await mkdir(folder, { recursive: true });
+  // Models of an earlier export would take the new weights for theirs.
+  for (const name of modelNames) await removeFile(join(folder, name));
   const data = join(folder, weights.location);
   await writeDurably(data, (writer) => writeWeights(writer, weights.places));
   for (const [path, bytes] of models) await writeDurably(path, (writer) => writer.write(bytes));
   return { files: [data, ...models.map(([path]) => path)], weightBytes: weights.byteLength };
 }
+
+const modelNames = ["model.onnx", "prefill.onnx", "decode.onnx"] as const;
 
 function graphs(model: Model, withCache: boolean): Readonly<Record<string, Readonly<Record<string, Tensor>>>> {
   const logits = model.forward(input("tokens", [sym("batch"), sym("sequence")], "int32"));

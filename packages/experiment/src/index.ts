@@ -5,6 +5,7 @@ export { type DryRunCheck, type DryRunOptions, dryRun } from "./dry-run.ts";
 export type { ExperimentEvent, ExperimentListener, Stage } from "./events.ts";
 export { exportHf, type HfExport, type HfExportOptions } from "./export-hf.ts";
 export { exportOnnx, type OnnxExport, type OnnxExportOptions } from "./export-onnx.ts";
+export { type FilledModel, fillModel } from "./fill-model.ts";
 export { openText, type TargetText } from "./open-data.ts";
 export { type OpenedModel, type OpenModelOptions, openModel } from "./open-teacher.ts";
 export { type QuickstartOptions, quickstartManifest, runQuickstart } from "./quickstart.ts";

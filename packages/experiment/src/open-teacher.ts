@@ -55,17 +55,30 @@ export async function openModel(
   manifestPath: string | null,
   options: OpenModelOptions = {},
 ): Promise<OpenedModel> {
+  const { path, source } = await locateModel(checkpoint, manifestPath, options);
+  return { ...(await fromPath(path)), source };
+}
+
+/** The file or folder of a checkpoint, fetched from the Hub where it is there. @throws as `openModel`, before it reads. */
+export async function locateModel(
+  checkpoint: string,
+  manifestPath: string | null,
+  options: OpenModelOptions = {},
+): Promise<Pick<OpenedModel, "path" | "source">> {
   const found = findCheckpoint(checkpoint, manifestPath);
   if (found === null)
     throw new CarambaError(`the checkpoint ${checkpoint} does not exist`, {
       code: "missing-file",
       remedy: "train it first (run the target that makes it, or --all), or correct the path",
     });
-  if (typeof found !== "string") return fromHub(found, checkpoint, options);
-  return { ...(await fromPath(found)), source: null };
+  return typeof found === "string" ? { path: found, source: null } : fromHub(found, checkpoint, options);
 }
 
-async function fromHub(id: HubId, checkpoint: string, options: OpenModelOptions): Promise<OpenedModel> {
+async function fromHub(
+  id: HubId,
+  checkpoint: string,
+  options: OpenModelOptions,
+): Promise<Pick<OpenedModel, "path" | "source">> {
   const { onEvent = () => {}, target = "", signal = null } = options;
   const tell = (event: HubEvent): void => {
     if (event.type === "progress") onEvent({ ...event, type: "download", target, model: hubIdText(id) });
@@ -82,7 +95,7 @@ async function fromHub(id: HubId, checkpoint: string, options: OpenModelOptions)
       ...{ signal, onEvent: tell, beforeWeights, pickle: true },
       ...options.hub,
     });
-    return { ...(await fromPath(folder)), source: `hf://${hubIdText({ ...id, revision: commit })}` };
+    return { path: folder, source: `hf://${hubIdText({ ...id, revision: commit })}` };
   } catch (error) {
     if (isHubUri(checkpoint) || !(error instanceof CarambaError) || !error.code.startsWith("hub-")) throw error;
     throw new CarambaError(`no file or folder ${checkpoint} is here, and as a model of the Hub: ${error.message}`, {
@@ -107,7 +120,7 @@ async function fromPath(path: string): Promise<{ model: Model; path: string }> {
 }
 
 /** The loader's remedy is for a run that resumes; a model that is only read has to be made again. */
-function damaged(error: unknown, path: string): unknown {
+export function damaged(error: unknown, path: string): unknown {
   if (!(error instanceof CarambaError) || !["bad-checkpoint", "bad-safetensors"].includes(error.code)) return error;
   return new CarambaError(`cannot use the checkpoint ${path}: ${error.message.replace(`${path}: `, "")}`, {
     code: error.code,

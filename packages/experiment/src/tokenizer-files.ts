@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { BpeTokenizer, ByteTokenizer, CharTokenizer, TiktokenTokenizer, type Tokenizer } from "@caramba/data";
-import { type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
+import { openFile, removeFile, type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 
 /** What is known of a model's tokenizer after its files were written. */
@@ -31,7 +31,7 @@ const copied = [
 ] as const;
 
 /**
- * Writes a tokenizer that was loaded from `spec` into an existing folder.
+ * Writes a tokenizer that was loaded from `spec` into an existing folder, in the place of whatever tokenizer is there.
  * @param contextLength goes into a tokenizer_config.json that is made anew; null: no limit.
  * @throws CarambaError as `writeDurably`.
  */
@@ -44,16 +44,24 @@ export async function writeTokenizerFiles(
   const bos = tokenizer.special.get(beginName(tokenizer) ?? "") ?? null;
   const special = { bos, eos: tokenizer.eosId ?? null, pad: null };
   const source = placeOf(spec);
+  const json = source === null ? await jsonOf(tokenizer, spec) : null;
+  if (source === null && json === null)
+    return { files: [], special, missing: `the tokenizer ${tokenizer.name} has no tokenizer.json` };
+  // Parts of an earlier export's tokenizer, its chat template for one, would be taken for this one's.
+  for (const name of tokenizerFilesIn(folder)) await removeFile(join(folder, name));
   if (source !== null) {
-    const files: string[] = copied.filter((name) => existsSync(join(source, name)));
+    const files: string[] = tokenizerFilesIn(source);
     for (const name of files) await copy(join(source, name), join(folder, name));
     if (!files.includes(configName)) files.push(await writeConfig(tokenizer, folder, contextLength));
     return { files, special, missing: null };
   }
-  const json = await jsonOf(tokenizer, spec);
-  if (json === null) return { files: [], special, missing: `the tokenizer ${tokenizer.name} has no tokenizer.json` };
-  await writeTextDurably(join(folder, "tokenizer.json"), json);
+  await writeTextDurably(join(folder, "tokenizer.json"), json as string);
   return { files: ["tokenizer.json", await writeConfig(tokenizer, folder, contextLength)], special, missing: null };
+}
+
+/** Names of the files in a folder that belong to a tokenizer. */
+export function tokenizerFilesIn(folder: string): string[] {
+  return copied.filter((name) => existsSync(join(folder, name)));
 }
 
 /** The folder whose tokenizer.json is meant; null where none is. */
@@ -126,6 +134,13 @@ function parse(text: string, path: string): Readonly<Record<string, unknown>> {
 
 /** Copies a file, which may be a link of the Hub's cache. */
 export async function copy(from: string, to: string): Promise<void> {
-  const bytes = await readFile(from);
-  await writeDurably(to, (writer) => writer.write(bytes));
+  // A pipe or a device in the place of the file is refused.
+  const file = await openFile(from);
+  try {
+    const bytes = new Uint8Array(file.size);
+    await file.read(0, bytes);
+    await writeDurably(to, (writer) => writer.write(bytes));
+  } finally {
+    await file.close();
+  }
 }

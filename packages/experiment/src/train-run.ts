@@ -116,6 +116,6 @@ function settingsHash(target: Target, run: Run, dataHash: string, teacherHash: s
 
 /** Settings without those that only say how often to save, where to compute or where the teacher lies. */
 function settingsOf(train: TrainConfig): Partial<TrainConfig> {
-  const { saveEvery, evalIters, evalBatches, device, autoResume, skipIfFinal, teacherCkpt, ...rest } = train;
+  const { saveEvery, evalIters, evalBatches, device, autoResume, skipIfFinal, teacherCkpt, initCkpt, ...rest } = train;
   return rest;
 }

@@ -20,10 +20,11 @@ export {
   type SaveCheckpointOptions,
   saveCheckpoint,
 } from "./checkpoint-folder.ts";
-export { type FileWriter, writeDurably, writeTextDurably } from "./durable-file.ts";
+export { type FileWriter, removeFile, writeDurably, writeTextDurably } from "./durable-file.ts";
 export type { FiniteOptions } from "./finite.ts";
 export { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 export { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
+export { type FittedParameter, fitHf, type HfFit } from "./hf-fit.ts";
 export { type HfModel, openHfModel, readHfConfig } from "./hf-model.ts";
 export { hfTensors, type TensorPair } from "./hf-names.ts";
 export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
@@ -45,5 +46,5 @@ export type { TensorInfo } from "./safetensors-header.ts";
 export { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
 export { type DeferredTensor, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors-write.ts";
 export type { Json } from "./strict-json.ts";
-export { restore, tensorsOf } from "./variables.ts";
+export { keptVariables, type RestoreOptions, restore, tensorsOf } from "./variables.ts";
 export { openWeights } from "./weights.ts";
