@@ -1,9 +1,8 @@
-// The Backend contract: buffers, errors, leaks, several engines at once, and a training run against the reference.
+// The Backend contract: buffers, errors, leaks, and a training run against the reference.
 import {
   adamw,
   add,
   type Backend,
-  CarambaError,
   cast,
   compile,
   constant,
@@ -20,7 +19,6 @@ import {
   mean,
   mul,
   neg,
-  openBackend,
   Philox,
   ReferenceBackend,
   rematerialize,
@@ -42,20 +40,11 @@ import {
 import { memory } from "@tensorflow/tfjs-core";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { failure } from "../test-support/failure.ts";
 import type { TfjsBackend } from "./backend.ts";
 import { open } from "./open.ts";
 
 const floats = (...values: number[]) => Float32Array.from(values);
-
-async function failure(work: () => unknown): Promise<CarambaError> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof CarambaError) return error;
-    throw error;
-  }
-  throw new Error("no error was thrown");
-}
 
 /** Ten steps of AdamW on a small classifier of token pairs; the loss at each. */
 async function train(backend: Backend): Promise<number[]> {
@@ -396,66 +385,3 @@ describe.each(["cpu", "wasm"])("tfjs:%s", (device) => {
 function iota3(x: Tensor): Tensor {
   return add(cast(iota(3), "float32"), mean(x));
 }
-
-describe("several engines in one process", () => {
-  test("interleaved runs do not disturb each other, and closing one leaves the others", async () => {
-    const x = input("x", [64]);
-    const graph = new Graph([sum(exp(x))]);
-    const before = memory().numTensors;
-    const all = await Promise.all(["cpu", "wasm", "cpu", "wasm"].map((device) => open({ device })));
-    const run = async (backend: Backend) => {
-      const executable = await backend.compile(graph);
-      const fed = backend.upload(new Float32Array(64), [64], "float32");
-      const [y] = await executable.run([fed]);
-      return (await backend.read(y as NonNullable<typeof y>))[0];
-    };
-    expect(await Promise.all(all.map(run))).toEqual([64, 64, 64, 64]);
-    const [first, second, third, fourth] = all as [TfjsBackend, TfjsBackend, TfjsBackend, TfjsBackend];
-    const foreign = first.upload(new Float32Array(1), [1], "float32");
-    expect((await failure(() => third.read(foreign))).code).toBe("wrong-backend");
-    await first.close();
-    await second.close();
-    expect(await Promise.all([third, fourth].map(run))).toEqual([64, 64]);
-    expect((await failure(() => run(first))).code).toBe("closed");
-    await third.close();
-    await fourth.close();
-    expect(memory().numTensors).toBe(before);
-  });
-});
-
-describe("opening", () => {
-  test("wasm is the default, and openBackend finds this package", async () => {
-    const backend = await open();
-    expect(backend.name).toBe("tfjs:wasm");
-    expect(backend.threads).toBeGreaterThanOrEqual(1);
-    await backend.close();
-    const named = await openBackend("tfjs:cpu");
-    expect(named.name).toBe("tfjs:cpu");
-    await named.close();
-  });
-
-  test("an unknown device and a bad thread count are errors with a remedy", async () => {
-    const unknown = await failure(() => open({ device: "cuda" }));
-    expect([unknown.code, unknown.remedy]).toEqual(["device", "use cpu, wasm, webgpu, node, node-gpu"]);
-    expect((await failure(() => open({ threads: 0 }))).code).toBe("threads");
-  });
-
-  test("engines that are not there say how to get them", async () => {
-    for (const [device, remedy] of [
-      ["node", "npm install @tensorflow/tfjs-node"],
-      ["node-gpu", "npm install @tensorflow/tfjs-node-gpu"],
-      ["webgpu", "npm install @tensorflow/tfjs-backend-webgpu"],
-    ] as const) {
-      const gpuDevice = { limits: {}, features: new Set() };
-      const found = await open({ device, ...(device === "webgpu" ? { gpuDevice } : {}) }).then(
-        (backend) => backend.close().then(() => undefined),
-        (error: unknown) => error,
-      );
-      // Where the peer is installed the op suite runs on it instead.
-      if (found === undefined) continue;
-      expect(found).toBeInstanceOf(CarambaError);
-      expect((found as CarambaError).code).toBe("device");
-      expect((found as CarambaError).remedy).toBe(remedy);
-    }
-  });
-});
