@@ -1,7 +1,9 @@
 // Finding PyTorch, and the settings under which it may be at its best. Besides threads there is MKL: on processors that
 // are not Intel's it falls back to AVX2 kernels, at about half the speed where AVX-512 exists. A preloaded library of
 // one function undoes that, so that the comparison is with what PyTorch can do here, not with what MKL lets it do.
+
 import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,6 +63,7 @@ async function fullMkl(): Promise<string | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
   if ((await readFile("/proc/cpuinfo", "utf8").catch(() => "")).includes("GenuineIntel")) return null;
   const folder = await mkdtemp(join(tmpdir(), "caramba-mkl-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const [source, library] = [join(folder, "mkl.c"), join(folder, "mkl.so")];
   await writeFile(source, "int mkl_serv_intel_cpu_true(void) { return 1; }\n");
   return call("cc", ["-shared", "-fPIC", "-o", library, source]).then(
