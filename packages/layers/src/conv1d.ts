@@ -16,7 +16,7 @@ import {
   Variable,
 } from "@caramba/tensor";
 import { linearInit } from "./init.ts";
-import { type ForwardContext, Module, type StatefulModule, type StatePart } from "./module.ts";
+import { type ForwardContext, Module, present, type StatefulModule, type StatePart } from "./module.ts";
 
 /** [B, T, D] -> [B, T, D]. */
 export class Conv1dLayer extends Module implements StatefulModule {
@@ -34,12 +34,7 @@ export class Conv1dLayer extends Module implements StatefulModule {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return this.bias
-      ? [
-          ["weight", this.weight],
-          ["bias", this.bias],
-        ]
-      : [["weight", this.weight]];
+    return present({ weight: this.weight, bias: this.bias });
   }
 
   /** The last K-1 inputs, oldest first; a kernel of one token needs none. */

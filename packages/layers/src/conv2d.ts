@@ -4,7 +4,7 @@
 import { bothAxes, type Conv2dLayerConfig, type Conv2dLayerInput, conv2dLayerConfig } from "@caramba/config";
 import { add, conv2d, reshape, type Tensor, Variable } from "@caramba/tensor";
 import { normalInit } from "./init.ts";
-import { Module } from "./module.ts";
+import { Module, present } from "./module.ts";
 
 /** [B, C, H, W] -> [B, O, H', W'], H and W known. */
 export class Conv2dLayer extends Module {
@@ -25,12 +25,7 @@ export class Conv2dLayer extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return this.bias
-      ? [
-          ["weight", this.weight],
-          ["bias", this.bias],
-        ]
-      : [["weight", this.weight]];
+    return present({ weight: this.weight, bias: this.bias });
   }
 
   forward(x: Tensor): Tensor {

@@ -3,7 +3,7 @@
 import { type LinearLayerConfig, type LinearLayerInput, linearLayerConfig } from "@caramba/config";
 import { add, type Initializer, matmul, type Tensor, Variable } from "@caramba/tensor";
 import { linearInit } from "./init.ts";
-import { Module } from "./module.ts";
+import { Module, present } from "./module.ts";
 
 /** Affine map of the last axis: [..., dIn] -> [..., dOut]. */
 export class LinearLayer extends Module {
@@ -24,12 +24,7 @@ export class LinearLayer extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return this.bias
-      ? [
-          ["weight", this.weight],
-          ["bias", this.bias],
-        ]
-      : [["weight", this.weight]];
+    return present({ weight: this.weight, bias: this.bias });
   }
 
   override get plainWeights(): readonly Variable[] {

@@ -12,7 +12,7 @@ import { add, matmul, type Tensor, Variable } from "@caramba/tensor";
 import { DropoutLayer } from "./dropout.ts";
 import { linearInit } from "./init.ts";
 import { LinearLayer } from "./linear.ts";
-import { callChild, type ForwardContext, Module } from "./module.ts";
+import { callChild, type ForwardContext, Module, present } from "./module.ts";
 
 /** Affine map of the last axis with an update of rank r: [..., dIn] -> [..., dOut]. */
 export class LoRALinearLayer extends Module {
@@ -37,12 +37,7 @@ export class LoRALinearLayer extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return [
-      ["weight", this.weight],
-      ...(this.bias ? [["bias", this.bias] as const] : []),
-      ["lora_a", this.loraA],
-      ["lora_b", this.loraB],
-    ];
+    return present({ weight: this.weight, bias: this.bias, lora_a: this.loraA, lora_b: this.loraB });
   }
 
   override get plainWeights(): readonly Variable[] {

@@ -130,6 +130,11 @@ export abstract class Module {
   }
 }
 
+/** Own variables by local name, those that a config leaves out excepted. */
+export function present(variables: Readonly<Record<string, Variable | null>>): (readonly [string, Variable])[] {
+  return Object.entries(variables).filter((entry): entry is [string, Variable] => entry[1] !== null);
+}
+
 /** `a.b`, or the one that is not empty. */
 export function joinPath(a: string, b: string): string {
   return a && b ? `${a}.${b}` : a || b;

@@ -30,7 +30,7 @@ import {
 } from "@caramba/tensor";
 import { normalInit } from "./init.ts";
 import { LinearLayer } from "./linear.ts";
-import { callChild, type ForwardContext, Module } from "./module.ts";
+import { callChild, type ForwardContext, Module, present } from "./module.ts";
 import { type TopK, topK } from "./top-k.ts";
 
 /** Weights [E, in, out] of one linear map per expert. */
@@ -50,12 +50,7 @@ class ExpertLinear extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return this.bias
-      ? [
-          ["weight", this.weight],
-          ["bias", this.bias],
-        ]
-      : [["weight", this.weight]];
+    return present({ weight: this.weight, bias: this.bias });
   }
 
   override get plainWeights(): readonly Variable[] {

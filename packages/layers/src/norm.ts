@@ -1,4 +1,7 @@
-// RMSNorm and LayerNorm over the last axis; the mathematics is in @caramba/tensor (composites/norm.ts).
+// Norms of the last axis, which is D wide:
+//   RMSNorm    y = x / sqrt(mean(x^2) + eps) * w               Zhang and Sennrich, 2019
+//   LayerNorm  y = (x - mean(x)) / sqrt(var(x) + eps) * w + b  Ba et al., 2016; var divides by D
+// Gradients are by hand, in @caramba/tensor (composites/norm.ts).
 import {
   type LayerNormLayerConfig,
   type LayerNormLayerInput,
@@ -9,7 +12,7 @@ import {
 } from "@caramba/config";
 import { layerNorm, rmsNorm, type Tensor, Variable } from "@caramba/tensor";
 import { onesInit } from "./init.ts";
-import { Module } from "./module.ts";
+import { Module, present } from "./module.ts";
 
 /** x / rms(x) * w: [..., D] -> [..., D]; no w with `elementwiseAffine: false`. */
 export class RMSNormLayer extends Module {
@@ -26,7 +29,7 @@ export class RMSNormLayer extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return this.weight ? [["weight", this.weight]] : [];
+    return present({ weight: this.weight });
   }
 
   forward(x: Tensor): Tensor {
@@ -49,10 +52,7 @@ export class LayerNormLayer extends Module {
   }
 
   override get ownVariables(): readonly (readonly [string, Variable])[] {
-    return [
-      ["weight", this.weight],
-      ["bias", this.bias],
-    ];
+    return present({ weight: this.weight, bias: this.bias });
   }
 
   forward(x: Tensor): Tensor {
