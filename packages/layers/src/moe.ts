@@ -27,6 +27,7 @@ import {
   transpose,
   Variable,
   where,
+  withScope,
 } from "@caramba/tensor";
 import { normalInit } from "./init.ts";
 import { LinearLayer } from "./linear.ts";
@@ -133,7 +134,9 @@ export class MoELayer extends Module {
     const tokens = reshape(x, [-1, dModel]);
     const count = tokens.shape[0] as Dim;
     const few = typeof count === "number" && count * k < numExperts;
-    const y = few ? this.#chosen(tokens, probabilities, choice) : this.#all(tokens, probabilities, choice, context);
+    const y = few
+      ? this.#chosen(tokens, probabilities, choice, context)
+      : this.#all(tokens, probabilities, choice, context);
     return reshape(y, x.shape);
   }
 
@@ -157,8 +160,8 @@ export class MoELayer extends Module {
     return sum(mul(where(chose, out, 0), weights), [0]);
   }
 
-  /** The chosen experts alone, one product per choice: for N tokens with N k < E. */
-  #chosen(tokens: Tensor, probabilities: Tensor, { indices, choices }: TopK): Tensor {
+  /** The chosen experts alone, one product per choice: for N tokens with N k < E. A trace has them [N k, 1, ...]. */
+  #chosen(tokens: Tensor, probabilities: Tensor, { indices, choices }: TopK, context: ForwardContext): Tensor {
     const { dModel, topK: k } = this.config;
     const count = tokens.shape[0] as number;
     const parts = choices.map((one) => reshape(sum(where(one, probabilities, 0), [-1]), [count, 1]));
@@ -182,8 +185,14 @@ export class MoELayer extends Module {
             ),
             [count * k, 1, dModel],
           );
-    const hidden = swiglu(this.gate.chosen(rows, experts), this.up.chosen(rows, experts));
-    const out = reshape(this.down.chosen(hidden, experts), [count, k, dModel]);
+    const call = (name: string, map: ExpertLinear, x: Tensor): Tensor =>
+      withScope(name, () => {
+        const y = map.chosen(x, experts);
+        context.onOutput?.(scopePath(), map, y, x);
+        return y;
+      });
+    const hidden = swiglu(call("experts.gate_proj", this.gate, rows), call("experts.up_proj", this.up, rows));
+    const out = reshape(call("experts.down_proj", this.down, hidden), [count, k, dModel]);
     return sum(mul(out, reshape(weights, [count, k, 1])), [1]);
   }
 }

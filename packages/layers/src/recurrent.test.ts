@@ -200,20 +200,32 @@ describe("SSMLayer", () => {
     await backend.close();
   });
 
-  it("counts products, those of the scan among them", () => {
-    const [d, e, n, rank, t] = [8, 16, 4, 1, 32];
+  it("counts products, those of the scan among them, in chunks and for a single token", () => {
+    const [d, e, n, rank] = [8, 16, 4, 1];
     const layer = new SSMLayer({ dModel: d, dState: n });
-    const flops = graphFlops(new Graph([layer.forward(input("x", [1, t, d]))]));
     const perToken = d * 2 * e + 4 * e + e * (rank + 2 * n) + rank * e + n * e + e * d;
-    expect(flops).toBe(2 * t * perToken);
+    for (const [b, t] of [
+      [1, 32],
+      [2, 16],
+      [3, 5],
+      [1, 1],
+    ] as const)
+      expect(graphFlops(new Graph([layer.forward(input("x", [b, t, d]))]))).toBe(2 * b * t * perToken);
   });
 });
 
 describe("RNNLayer", () => {
-  it("counts the products with input and state", () => {
-    const layer = new RNNLayer({ cell: "gru", inputSize: 5, hiddenSize: 7, numLayers: 2 });
-    const flops = graphFlops(new Graph([layer.forward(input("x", [2, 9, 5]))]));
-    expect(flops).toBe(2 * 2 * 9 * 3 * 7 * (5 + 7 + 7 + 7));
+  // Per token: every gate's products with what comes in and with the state, and a projection's.
+  it.each([
+    [{ cell: "gru", numLayers: 2 }, 3 * 7 * (5 + 7) + 3 * 7 * (7 + 7)],
+    [{ cell: "lstm" }, 4 * 7 * (5 + 7)],
+    [{ cell: "lstm", projSize: 3 }, 4 * 7 * (5 + 3) + 7 * 3],
+    [{ cell: "rnn_tanh", bias: false }, 7 * (5 + 7)],
+    [{ cell: "rnn_relu", numLayers: 2, bidirectional: true }, 2 * 7 * (5 + 7) + 2 * 7 * (14 + 7)],
+  ] as const)("counts the products with input and state: %j", (options, perToken) => {
+    const layer = new RNNLayer({ inputSize: 5, hiddenSize: 7, ...options });
+    for (const t of [9, 1])
+      expect(graphFlops(new Graph([layer.forward(input("x", [2, t, 5]))]))).toBe(2 * 2 * t * perToken);
   });
 
   it("drops values between layers, while training alone", async () => {

@@ -95,6 +95,28 @@ describe("MoELayer", () => {
     for (const share of found) expect(share).toBeGreaterThan(0.02);
   });
 
+  it("shows the chosen experts alone where nothing else is computed", async () => {
+    const layer = new MoELayer(config).adopt(1);
+    const { y, byPath } = traced(layer, input("x", [1, 2, 6]));
+    const experts = [...byPath].filter(([path]) => path.startsWith("moe.experts."));
+    expect(experts.map(([path, output]) => [path, output.shape])).toEqual([
+      ["moe.experts.gate_proj", [4, 1, 5]],
+      ["moe.experts.up_proj", [4, 1, 5]],
+      ["moe.experts.down_proj", [4, 1, 6]],
+    ]);
+    // Both choices of a token, weighed, make its output.
+    const logits = byPath.get("moe.router") as Tensor;
+    const found = await read({ y, logits, out: byPath.get("moe.experts.down_proj") as Tensor }, { x: tokens(2, 6) });
+    for (const t of [0, 1]) {
+      const row = [...(found["logits"] as Float32Array)].slice(5 * t, 5 * t + 5).sort((a, b) => b - a);
+      const [first = 0, second = 0] = row.map(Math.exp);
+      for (let i = 0; i < 6; i++) {
+        const [a, b] = [0, 1].map((choice) => found["out"]?.[(2 * t + choice) * 6 + i] as number) as [number, number];
+        expect(found["y"]?.[6 * t + i]).toBeCloseTo((first * a + second * b) / (first + second), 5);
+      }
+    }
+  });
+
   it("shows the load as shares of all choices, and the router's logits, in a trace", async () => {
     const layer = new MoELayer(config).adopt(1);
     const { byPath } = traced(layer, input("x", [3, 4, 6]));
