@@ -95,6 +95,15 @@ describe("targets", () => {
     expect(refused(text)).toEqual([{ place, marked, message: expect.any(String) }]);
   });
 
+  it("weights to start from: in trainer.standard, and once", () => {
+    const with_ = (checkpoint: string) => tiny.replace("lr: 1e-3", `lr: 1e-3\n          init_ckpt: ${checkpoint}`);
+    expect(refused(with_("hf://org/name"))).toEqual([]);
+    expect(refused(with_("a").replace("trainer.standard", "trainer.upcycle"))).toMatchObject([
+      { place: "targets.0.runs.0.train.teacher_ckpt" },
+      { place: "targets.0.runs.0.train.init_ckpt", marked: "a", message: expect.stringContaining("trainer.standard") },
+    ]);
+  });
+
   it("a suite, a cache kind, another teacher, a late recipe, an upcycle without a teacher", () => {
     const named = tiny.replace(/- id: perplexity[\s\S]*?models/, "- id: riddles\n        models");
     expect(refused(named)).toMatchObject([{ place: "targets.0.benchmarks.0.id", marked: "riddles" }]);

@@ -94,6 +94,7 @@ function targetIssues(target: Target): PlanIssue[] {
   return [
     ...issues,
     ...target.runs.flatMap((run) => runIssues(target, run)),
+    ...initIssues(target).map((issue) => ({ ...issue, leansOn: trainerGrounds(target) })),
     ...teacherIssues(target).map((issue) => ({ ...issue, leansOn: teacherGrounds(target) })),
     ...target.benchmarks.flatMap((spec) => benchmarkIssues(target, spec)),
   ];
@@ -201,6 +202,23 @@ function teacherIssues(target: Target): PlanIssue[] {
       );
   }
   return issues;
+}
+
+/** Weights are loaded once, before the first run, into the model that is trained. */
+function initIssues(target: Target): PlanIssue[] {
+  const trained = target.runs.flatMap((run) => (run.train ? [{ run, train: run.train }] : []));
+  const first = trained[0]?.train.initCkpt ?? null;
+  const isStandard = target.trainer.type === "standard";
+  return trained
+    .filter(({ train }) => train.initCkpt !== null && (!isStandard || train.initCkpt !== first))
+    .map(({ run }) => ({
+      ...{ code: "rule" as const, path: placeOf(run, "train", "init_ckpt") },
+      place: `target "${target.name}", run "${run.id}"`,
+      message: isStandard
+        ? "train.init_ckpt differs from that of the first run: weights are loaded once, before it"
+        : "train.init_ckpt is for trainer.standard: here the student starts from its teacher",
+      remedy: isStandard ? "name it in the first run alone" : "remove it, or use trainer.standard",
+    }));
 }
 
 function decoupledLayers(node: NodeConfig): AttentionLayerConfig[] {

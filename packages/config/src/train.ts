@@ -13,6 +13,7 @@ import {
   positiveInt,
   probability,
   type RuleIssue,
+  text,
 } from "./schema.ts";
 
 export type TrainPhase = "standard" | "blockwise" | "global";
@@ -34,6 +35,7 @@ export interface TrainConfig {
   autoBatchMin: number;
   autoResume: boolean;
   skipIfFinal: boolean;
+  initCkpt: string | null;
   teacherCkpt: string | null;
   teacherRopeBase: number | null;
   teacherRopeDim: number | null;
@@ -122,6 +124,10 @@ const shape = {
   auto_resume: yes.describe("Go on from the latest checkpoint of this run"),
   skip_if_final: yes.describe("Skip the run when its final checkpoint exists"),
 
+  init_ckpt: text
+    .nullable()
+    .default(null)
+    .describe("Weights to start from in trainer.standard: hf://org/name or a path; LoRA updates start fresh"),
   teacher_ckpt: z.string().min(1).nullable().default(null).describe("hf://org/name or a path"),
   teacher_rope_base: positive.nullable().default(null).describe("Informational; the model's rope_base counts"),
   teacher_rope_dim: positiveInt.nullable().default(null).describe("Informational"),

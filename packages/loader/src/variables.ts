@@ -25,9 +25,19 @@ export function tensorsOf(variables: ReadonlyMap<string, Variable>): Record<stri
   );
 }
 
+/** How tensors are given to variables. */
+export interface RestoreOptions extends FiniteOptions {
+  /**
+   * Variables that a plain model does not have (`adapterPaths` of @caramba/model). Where the tensors have none of them,
+   * they keep what they hold; where they have some, all must be there. Default: every variable must be there.
+   */
+  readonly fresh?: ReadonlySet<string>;
+}
+
 /**
  * Gives variables the values that were saved. All are checked before the first is written.
  * @param place names the file in messages.
+ * @returns the variables that kept what they held.
  * @throws CarambaError `checkpoint-mismatch` with the names that are missing, unexpected or of another kind;
  * `non-finite-weights` unless those are allowed.
  */
@@ -35,14 +45,15 @@ export function restore(
   variables: ReadonlyMap<string, Variable>,
   tensors: Readonly<Record<string, TensorData>>,
   place = "checkpoint",
-  options: FiniteOptions = {},
-): void {
+  options: RestoreOptions = {},
+): readonly string[] {
   const describe = (dtype: SafetensorsDType, shape: readonly number[]): string => `${dtype} [${shape.join(", ")}]`;
   const has = (path: string): boolean => Object.hasOwn(tensors, path);
+  const kept = keptVariables(variables, has, options.fresh);
   const problems = [
     list(
       "missing",
-      [...variables.keys()].filter((path) => !has(path)),
+      [...variables.keys()].filter((path) => !has(path) && !kept.includes(path)),
     ),
     list(
       "unexpected",
@@ -61,10 +72,24 @@ export function restore(
   if (problems.length > 0) {
     throw new CarambaError(`${place} does not fit the model: ${problems.join("; ")}`, {
       code: "checkpoint-mismatch",
-      remedy: "Use the configuration that the checkpoint was written with, or another checkpoint.",
+      remedy: Object.keys(tensors).some((path) => !variables.has(path) && path.endsWith(".lora_a"))
+        ? "It has LoRA layers: give the model the same, or merge them (caramba export --format hf) and load that."
+        : "Use the configuration that the checkpoint was written with, or another checkpoint.",
     });
   }
   if (!options.allowNonFinite) demandFinite(place, Object.entries(tensors));
   // The dtype was compared, so the arrays are of the right kind.
-  for (const [path, variable] of variables) variable.write((tensors[path] as TensorData).data as HostArray);
+  for (const [path, variable] of variables)
+    if (has(path)) variable.write((tensors[path] as TensorData).data as HostArray);
+  return kept;
+}
+
+/** Variables of `fresh` that stay as they are: all of them where none is there, otherwise none. */
+export function keptVariables(
+  variables: ReadonlyMap<string, Variable>,
+  has: (path: string) => boolean,
+  fresh: ReadonlySet<string> = new Set(),
+): readonly string[] {
+  const candidates = [...variables.keys()].filter((path) => fresh.has(path));
+  return candidates.some(has) ? [] : candidates;
 }

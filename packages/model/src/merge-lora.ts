@@ -10,7 +10,7 @@ import { Model } from "./model.ts";
  * the sum rounded once; dropout of the update is dropped, since it acts in training alone.
  */
 export async function mergeLora(model: Model): Promise<Model> {
-  const merged = new Model(mergedConfig(model.config));
+  const merged = new Model(withoutLora(model.config));
   const weights = new Map<string, Promise<HostArray>>();
   for (const { path, module } of model.modules())
     if (module instanceof LoRALinearLayer) weights.set(joinPath(path, "weight"), module.mergedWeight());
@@ -23,8 +23,14 @@ export async function mergeLora(model: Model): Promise<Model> {
   return merged;
 }
 
-/** The config with LoRA layers replaced, wherever a topology keeps its layers. */
-function mergedConfig(config: ModelConfig): ModelConfig {
+/** Paths of the parameters that LoRA layers add to a plain model, A and B of each: what a plain checkpoint has not. */
+export function adapterPaths(model: Model): Set<string> {
+  const layers = model.modules().filter(({ module }) => module instanceof LoRALinearLayer);
+  return new Set(layers.flatMap(({ path }) => [joinPath(path, "lora_a"), joinPath(path, "lora_b")]));
+}
+
+/** The config with every LoRALinearLayer replaced by the LinearLayer that it adapts; parameters keep their paths. */
+export function withoutLora(config: ModelConfig): ModelConfig {
   const visit = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(visit);
     if (typeof value !== "object" || value === null) return value;

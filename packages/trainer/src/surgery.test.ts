@@ -1,5 +1,5 @@
 import { teacherConfig } from "@caramba/config";
-import { buildModel, type Model } from "@caramba/model";
+import { adapterPaths, buildModel, type Model, withoutLora } from "@caramba/model";
 import { compile, constant, Philox, ReferenceBackend, reshape, type Variable } from "@caramba/tensor";
 import { describe, expect, test } from "vitest";
 import { factorForm, matrix, multiply } from "./factor.ts";
@@ -310,4 +310,21 @@ test("a full-rank form is factored exactly, a truncated one as well as its singu
     x -= f / (4 * x ** 3 - 3 * a1 * x ** 2 + 2 * a2 * x - a3);
   }
   expect(error(3) / x).toBeCloseTo(1, 6);
+});
+
+test("LoRA layers of a student take the teacher's weights, and their updates start at nothing", async () => {
+  const lora = (model: Model): Model => {
+    const { topology } = model.config;
+    if (topology.type !== "StackedTopology") throw new Error("not stacked");
+    const head = { type: "LoRALinearLayer", dIn: d, dOut: 13, r: 2, alpha: 4, dropout: 0, bias: false } as const;
+    const layers = [...topology.layers, { ...head, freezeBase: true }];
+    return buildModel({ ...model.config, tiedEmbeddings: false, topology: { ...topology, layers } }, { seed: 3 });
+  };
+  const model = lora(student({ semDim: 16, geoDim: 32 }));
+  const teacher = await teacherOf(buildModel(withoutLora(model.config)));
+  await performSurgery(teacher, model);
+  expect(distance(await logits(model), await logits(teacher))).toBeLessThan(1e-4);
+  const updates = [...adapterPaths(model)].map((path) => model.variables().get(path)?.read());
+  const [a, b] = (await Promise.all(updates)) as Float32Array[];
+  expect([Math.max(...(a as Float32Array)) > 0, b?.some((value) => value !== 0)]).toEqual([true, false]);
 });

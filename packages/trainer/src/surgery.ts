@@ -18,7 +18,7 @@
 // (Ghafoorian et al., 2025) transplants weights; factoring the form and keeping pairs is this project's.
 import { rotatedHeadDim, surgeryObstacle } from "@caramba/config";
 import type { AttentionLayer, LinearLayer } from "@caramba/layers";
-import { attentionLayers, type Model } from "@caramba/model";
+import { adapterPaths, attentionLayers, type Model } from "@caramba/model";
 import { CarambaError, Philox, streamOf, type Variable } from "@caramba/tensor";
 import { factorForm, gram, type Matrix, matrix, multiply } from "./factor.ts";
 
@@ -78,8 +78,10 @@ const misfit = (message: string): CarambaError =>
 
 async function copyRest(teacher: Model, student: Model, replaced: ReadonlySet<Variable>): Promise<void> {
   const source = teacher.variables();
+  // LoRA layers of a student adapt a plain teacher's weights: their updates begin as they are, at nothing.
+  const fresh = adapterPaths(student);
   for (const [path, variable] of student.variables()) {
-    if (replaced.has(variable)) continue;
+    if (replaced.has(variable) || (fresh.has(path) && !source.has(path))) continue;
     const found = source.get(path);
     if (!found || found.shape.join() !== variable.shape.join())
       throw misfit(`${path} [${variable.shape.join(", ")}] has no counterpart of its shape in the teacher`);
