@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import { CarambaError } from "@caramba/tensor";
 import { fileError } from "./durable-file.ts";
 import { type RenderLimits, renderTemplate } from "./render-template.ts";
+import { parseStrictJson } from "./strict-json.ts";
 import { isRecord } from "./tokenizer-json.ts";
 
 /** One message: `role` (system, user, assistant, tool ...), `content`, and whatever else a template reads. */
@@ -145,7 +146,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   if (!existsSync(path)) return {};
   const text = await readSource(path, 64 << 20);
   try {
-    const json: unknown = JSON.parse(text);
+    const json = parseStrictJson(text);
     if (isRecord(json)) return json;
   } catch (error) {
     throw failed(`${path} is not JSON (${(error as Error).message})`, "fetch the file again");
@@ -155,7 +156,11 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
 
 async function readSource(path: string, limit: number = MAX_TEMPLATE): Promise<string> {
   try {
-    if (statSync(path).size <= limit) return await readFile(path, "utf8");
+    const stat = statSync(path);
+    // A pipe would be waited for, a device has no end.
+    if (!stat.isFile() && !stat.isDirectory())
+      throw failed(`${path} is not a regular file`, "put the file in its place");
+    if (stat.size <= limit) return await readFile(path, "utf8");
   } catch (error) {
     throw fileError("read", path, error);
   }

@@ -21,6 +21,7 @@ export class HfTokenizer implements Tokenizer {
    * Errors: CarambaError `tokenizer-file` when the library rejects it.
    */
   constructor(json: object, text: string, config: Record<string, unknown>, path: string) {
+    demandIds(json, path);
     try {
       this.#library = new HfLibrary(json, { clean_up_tokenization_spaces: false, ...config });
     } catch (error) {
@@ -109,6 +110,22 @@ export class HfTokenizer implements Tokenizer {
       },
       end: grow,
     };
+  }
+}
+
+// As for added tokens: a larger id is no model's, and the library goes through all up to it.
+const MOST_IDS = 2 ** 24;
+
+/** Ids of WordPiece are the file's; those of Unigram are places in a list. */
+function demandIds(json: object, path: string): void {
+  const model = "model" in json && isRecord(json.model) ? json.model : {};
+  for (const [token, id] of isRecord(model["vocab"]) ? Object.entries(model["vocab"]) : []) {
+    if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < MOST_IDS) continue;
+    const shown = typeof id === "number" ? String(id) : typeof id;
+    throw new CarambaError(`${path}: token ${JSON.stringify(token)} has id ${shown}, no whole number below 2^24`, {
+      code: "tokenizer-file",
+      remedy: "the file is damaged; fetch it again",
+    });
   }
 }
 

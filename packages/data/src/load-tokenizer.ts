@@ -10,6 +10,7 @@ import { fileError } from "./durable-file.ts";
 import { readAddedTokens } from "./hf/added-tokens.ts";
 import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
+import { parseStrictJson } from "./strict-json.ts";
 import { isRankFile, tiktokenEncoding, tiktokenEncodings, tiktokenFile } from "./tiktoken-encodings.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord, parseBpeJson } from "./tokenizer-json.ts";
@@ -93,7 +94,10 @@ function modelKind(model: unknown): "bpe" | "other" | "unknown" {
 
 async function readText(path: string): Promise<string> {
   try {
-    if (statSync(path).size > MAX_FILE_BYTES) throw notTokenizer(path, "it is larger than 128 MiB");
+    const stat = statSync(path);
+    // A pipe would be waited for, a device has no end.
+    if (!stat.isFile() && !stat.isDirectory()) throw notTokenizer(path, "it is not a regular file");
+    if (stat.size > MAX_FILE_BYTES) throw notTokenizer(path, "it is larger than 128 MiB");
     return await readFile(path, "utf8");
   } catch (error) {
     throw fileError("read", path, error);
@@ -102,7 +106,7 @@ async function readText(path: string): Promise<string> {
 
 function parseJson(text: string, path: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseStrictJson(text);
   } catch (error) {
     if (text.includes("\ufffd")) throw notTokenizer(path, "it is a binary file, such as SentencePiece's");
     throw notTokenizer(path, `it is not JSON (${(error as Error).message})`);

@@ -65,6 +65,8 @@ export function pattern(part: Json): RegExp {
 
 /** Oniguruma syntax to JavaScript's, by the translation of the Hugging Face library. */
 export function compileRegex(source: string): RegExp {
+  if (nestsRepetitions(source))
+    throw unbuilt(`the pattern ${source}, a repetition of a repetition, which takes for ever on some texts,`);
   // The library exports its translation only as part of a pre-tokenizer, and that without usable types.
   const split = { type: "Split", pattern: { Regex: longS(source) }, behavior: "Isolated", invert: false };
   const model = { type: "BPE", vocab: {}, merges: [] };
@@ -77,6 +79,35 @@ export function compileRegex(source: string): RegExp {
     throw unbuilt(`the pattern ${source} (${(error as Error).message})`);
   }
   throw unbuilt(`the pattern ${source}`);
+}
+
+// A group that repeats without limit and holds something that repeats, such as (a+)+, may match one text in exponentially
+// many ways, and all of them are tried. No published tokenizer has one.
+function nestsRepetitions(source: string): boolean {
+  // For each open group whether something in it repeats; the first is the pattern itself.
+  const repeats = [false];
+  for (let at = 0; at < source.length; at++) {
+    if (source[at] === "(") {
+      repeats.push(false);
+      continue;
+    }
+    let inner = false;
+    if (source[at] === "\\") at++;
+    else if (source[at] === "[") at = endOfClass(source, at);
+    else if (source[at] === ")" && repeats.length > 1) inner = repeats.pop() === true;
+    const next = source.slice(at + 1, at + 20);
+    if (inner && /^(?:[*+]|\{\d*,\})/.test(next)) return true;
+    if (inner || /^(?:[*+]|\{\d*,\d*\})/.test(next)) repeats[repeats.length - 1] = true;
+  }
+  return false;
+}
+
+function endOfClass(source: string, start: number): number {
+  for (let at = start + 1; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === "]") return at;
+  }
+  return source.length;
 }
 
 // Without regard to case, "s" is also the long s; the library folds ASCII alone.
