@@ -271,7 +271,9 @@ describe("facts", () => {
   it.each([
     { type: "MoELayer", dModel: 64, dFf: 96, numExperts: 4 },
     { type: "GLULayer", dModel: 64, dFf: 160, activation: "geglu" },
-  ] as const)("a model with $type can be sized", (feedForward) => {
+    { type: "SSMLayer", dModel: 64 },
+    { type: "RNNLayer", inputSize: 64, hiddenSize: 64 },
+  ] as const)("a model with $type can be sized", (layer) => {
     const sized = optimizeModel(
       modelConfig({
         embedder: { type: "token", vocabSize: 256, dModel: 64 },
@@ -283,7 +285,8 @@ describe("facts", () => {
               repeat: 2,
               layers: [
                 { type: "ResidualTopology", layers: [{ type: "AttentionLayer", dModel: 64, nHeads: 4 }] },
-                { type: "ResidualTopology", layers: [{ type: "Conv1dLayer", dModel: 64 }, feedForward] },
+                { type: "ResidualTopology", layers: [{ type: "Conv1dLayer", dModel: 64 }, layer] },
+                { type: "ResidualTopology", layers: [{ type: "SwiGLULayer", dModel: 64, dFf: 128 }] },
               ],
             },
           ],
@@ -292,5 +295,6 @@ describe("facts", () => {
       2e6,
     );
     expect(Math.abs(modelParameters(sized) / 2e6 - 1)).toBeLessThan(0.1);
+    expect(layersOf(sized.topology).map(({ type }) => type)).toContain(layer.type);
   });
 });

@@ -1,12 +1,11 @@
-// SSMLayer and RNNLayer: defaults, rules, widths, sizing. Counts are compared with built layers in @caramba/layers.
+// SSMLayer and RNNLayer: defaults, rules, widths. Sizing is in further-layers.test.ts; counts are compared with built layers in
+// @caramba/layers.
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "./error.ts";
-import { modelConfig, type NodeInput, topologyConfig } from "./from-code.ts";
+import { modelConfig, type NodeInput } from "./from-code.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import { rnnGeometry, rnnLayerConfig } from "./layers/rnn.ts";
 import { ssmGeometry, ssmLayerConfig } from "./layers/ssm.ts";
-import { optimizeModel } from "./optimize.ts";
-import { modelParameters } from "./parameters.ts";
 import { formatShape } from "./shape.ts";
 import { inferShapes } from "./shapes.ts";
 
@@ -116,32 +115,5 @@ describe("facts", () => {
     expect(words(rnnLayerConfig({ inputSize: 4, hiddenSize: 6, numLayers: 2, projSize: 2, bidirectional: true }))).toBe(
       "cell=lstm hidden_size=6 num_layers=2 proj_size=2 bidirectional",
     );
-  });
-
-  it.each([
-    { type: "SSMLayer", dModel: 64 },
-    { type: "RNNLayer", inputSize: 64, hiddenSize: 64 },
-  ] as const)("a model with $type can be sized", (layer) => {
-    const sized = optimizeModel(
-      modelConfig({
-        embedder: { type: "token", vocabSize: 256, dModel: 64 },
-        topology: topologyConfig({
-          type: "StackedTopology",
-          layers: [
-            {
-              type: "NestedTopology",
-              repeat: 2,
-              layers: [
-                { type: "ResidualTopology", layers: [layer] },
-                { type: "ResidualTopology", layers: [{ type: "AttentionLayer", dModel: 64, nHeads: 4 }] },
-                { type: "ResidualTopology", layers: [{ type: "SwiGLULayer", dModel: 64, dFf: 128 }] },
-              ],
-            },
-          ],
-        }),
-      }),
-      2e6,
-    );
-    expect(Math.abs(modelParameters(sized) / 2e6 - 1)).toBeLessThan(0.1);
   });
 });
