@@ -1,7 +1,7 @@
 // Layers beyond the transformer's: spellings, rules, widths and shapes, sizing. Counts of parameters are compared with
 // built layers in @caramba/layers.
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "./error.ts";
+import { mistakes } from "../test-support/mistakes.ts";
 import { modelConfig, type NodeInput, topologyConfig } from "./from-code.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import { conv1dLayerConfig } from "./layers/conv1d.ts";
@@ -16,16 +16,6 @@ import { parseManifest, parseManifestOrThrow } from "./parse.ts";
 import { formatShape, type Shape } from "./shape.ts";
 import { inferShapes } from "./shapes.ts";
 import { layersOf } from "./tree.ts";
-
-function mistakes(build: () => unknown): string[] {
-  try {
-    build();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  }
-  return [];
-}
 
 const words = (config: LayerConfig) => layerSpec(config).words?.(config);
 

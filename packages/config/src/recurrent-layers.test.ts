@@ -1,23 +1,13 @@
 // SSMLayer and RNNLayer: defaults, rules, widths. Sizing is in further-layers.test.ts; counts are compared with built layers in
 // @caramba/layers.
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "./error.ts";
+import { mistakes } from "../test-support/mistakes.ts";
 import { modelConfig, type NodeInput } from "./from-code.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import { rnnGeometry, rnnLayerConfig } from "./layers/rnn.ts";
 import { ssmGeometry, ssmLayerConfig } from "./layers/ssm.ts";
 import { formatShape } from "./shape.ts";
 import { inferShapes } from "./shapes.ts";
-
-function mistakes(build: () => unknown): string[] {
-  try {
-    build();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  }
-  return [];
-}
 
 describe("defaults", () => {
   it("are those that are documented", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "./error.ts";
+import { mistakes } from "../test-support/mistakes.ts";
 import { modelConfig, type NodeInput, type TopologyInput } from "./from-code.ts";
 import { formatShape } from "./shape.ts";
 import { inferShapes } from "./shapes.ts";
@@ -13,15 +13,7 @@ function output(topology: TopologyInput): string {
   return formatShape(inferShapes(modelConfig({ topology })).output);
 }
 
-function mistakes(input: Parameters<typeof modelConfig>[0]): string[] {
-  try {
-    modelConfig(input);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  }
-  return [];
-}
+const mistakesOf = (input: Parameters<typeof modelConfig>[0]) => mistakes(() => modelConfig(input));
 
 describe("shapes that fit", () => {
   it("carry B and T as symbols", () => {
@@ -61,45 +53,45 @@ describe("shapes that fit", () => {
 
 describe("shapes that do not fit", () => {
   it("name the layer, both widths and what came before", () => {
-    expect(mistakes({ topology: stack(linear(8, 16), norm(8)) })).toEqual([
+    expect(mistakesOf({ topology: stack(linear(8, 16), norm(8)) })).toEqual([
       "topology.layers.1.dModel: expected dModel 16 (the width that LinearLayer before it gives), found 8; set dModel: 16 or change what comes before",
     ]);
   });
 
   it("see a mismatch across a block boundary", () => {
     const block: NodeInput = { type: "NestedTopology", layers: [{ type: "ResidualTopology", layers: [norm(8)] }] };
-    expect(mistakes({ topology: stack(linear(8, 16), block) })[0]).toContain(
+    expect(mistakesOf({ topology: stack(linear(8, 16), block) })[0]).toContain(
       "topology.layers.1.layers.0.layers.0.dModel: expected dModel 16",
     );
   });
 
   it("compare with the embedder", () => {
-    expect(mistakes({ embedder: token(50, 8), topology: stack(norm(16), linear(16, 50)) })[0]).toContain(
+    expect(mistakesOf({ embedder: token(50, 8), topology: stack(norm(16), linear(16, 50)) })[0]).toContain(
       "the width that the embedder gives",
     );
   });
 
   it("check a residual as a whole", () => {
-    expect(mistakes({ topology: { type: "ResidualTopology", layers: [linear(8, 16)] } })[0]).toContain(
+    expect(mistakesOf({ topology: { type: "ResidualTopology", layers: [linear(8, 16)] } })[0]).toContain(
       "topology: expected a residual branch that returns its input shape [B, T, 8], found [B, T, 16]",
     );
   });
 
   it("check repeated and cyclic children", () => {
-    expect(mistakes({ topology: { type: "NestedTopology", repeat: 2, layers: [linear(8, 4)] } })[0]).toContain(
+    expect(mistakesOf({ topology: { type: "NestedTopology", repeat: 2, layers: [linear(8, 4)] } })[0]).toContain(
       "topology.repeat: ",
     );
-    expect(mistakes({ topology: { type: "CyclicTopology", iterations: 2, layers: [linear(8, 4)] } })[0]).toContain(
+    expect(mistakesOf({ topology: { type: "CyclicTopology", iterations: 2, layers: [linear(8, 4)] } })[0]).toContain(
       "topology.iterations: ",
     );
-    expect(mistakes({ topology: { type: "NestedTopology", repeat: 1, layers: [linear(8, 4)] } })).toEqual([]);
+    expect(mistakesOf({ topology: { type: "NestedTopology", repeat: 1, layers: [linear(8, 4)] } })).toEqual([]);
   });
 
   it("check siblings of parallel and branching topologies", () => {
-    expect(mistakes({ topology: { type: "ParallelTopology", layers: [linear(8, 4), linear(8, 5)] } })[0]).toContain(
+    expect(mistakesOf({ topology: { type: "ParallelTopology", layers: [linear(8, 4), linear(8, 5)] } })[0]).toContain(
       "topology.layers.1: ",
     );
-    expect(mistakes({ topology: { type: "BranchingTopology", dim: 7, layers: [linear(8, 4)] } })[0]).toContain(
+    expect(mistakesOf({ topology: { type: "BranchingTopology", dim: 7, layers: [linear(8, 4)] } })[0]).toContain(
       "topology.dim: ",
     );
   });
@@ -109,18 +101,18 @@ describe("shapes that do not fit", () => {
       { type: "ParallelTopology", layers: [norm(8), norm(8)] },
       { type: "AttentionLayer", dModel: 8, nHeads: 2 },
     );
-    expect(mistakes({ topology })[0]).toContain("expected an input [B, T, dModel] for attention, found [2, B, T, 8]");
+    expect(mistakesOf({ topology })[0]).toContain("expected an input [B, T, dModel] for attention, found [2, B, T, 8]");
   });
 
   it("check the head", () => {
-    const untied = mistakes({ embedder: token(50, 8), tiedEmbeddings: false, topology: stack(norm(8)) });
+    const untied = mistakesOf({ embedder: token(50, 8), tiedEmbeddings: false, topology: stack(norm(8)) });
     expect(untied[0]).toContain("set tiedEmbeddings: true");
-    expect(mistakes({ embedder: token(50, 8), topology: stack(linear(8, 9)) })[0]).toContain("found 9");
+    expect(mistakesOf({ embedder: token(50, 8), topology: stack(linear(8, 9)) })[0]).toContain("found 9");
   });
 
   it("refuse a repeat that explodes", () => {
     let topology: TopologyInput = stack(norm(8));
     for (let level = 0; level < 12; level++) topology = { type: "NestedTopology", repeat: 100, layers: [topology] };
-    expect(mistakes({ topology })[0]).toContain("expected at most 1000000 nodes");
+    expect(mistakesOf({ topology })[0]).toContain("expected at most 1000000 nodes");
   });
 });
