@@ -15,7 +15,14 @@ import {
 } from "@caramba/loader";
 import { type Model, mergeLora } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
-import { copy, specialIdsOf, tokenizerFilesIn, writeTokenizerFiles } from "./tokenizer-files.ts";
+import {
+  copy,
+  copyTokenizerFiles,
+  orUnread,
+  specialIdsOf,
+  tokenizerFilesIn,
+  writeTokenizerFiles,
+} from "./tokenizer-files.ts";
 
 /** How a model is exported. */
 export interface HfExportOptions {
@@ -61,7 +68,7 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   if (existsSync(folder) && !isFolder(folder))
     throw new CarambaError(`${folder} is a file`, { code: "export", remedy: "name a folder, which is made" });
   demandPlaces(plain);
-  const loaded = tokenizer === null ? null : await loadTokenizer(tokenizer);
+  const loaded = tokenizer === null ? null : await loadTokenizer(tokenizer).catch(orUnread(tokenizer));
   if (loaded && loaded.vocabSize > (plain.vocabSize ?? 0))
     throw new CarambaError(`the tokenizer has ${loaded.vocabSize} ids, the model ${plain.vocabSize}`, {
       code: "export",
@@ -71,7 +78,12 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   // An earlier export is not whole from here on: its weights may be another model's than the files beside them.
   await removeFile(join(folder, "config.json"));
   const { blockSize } = plain.config;
-  const written = loaded && (await writeTokenizerFiles(loaded, tokenizer as string, folder, blockSize));
+  const written =
+    tokenizer === null
+      ? null
+      : loaded === null
+        ? await copyTokenizerFiles(tokenizer, folder)
+        : await writeTokenizerFiles(loaded, tokenizer, folder, blockSize);
   const stated = await Promise.all(folders.map((place) => specialIdsOf(place as string)));
   const special = stated.find((ids) => ids !== null) ?? written?.special ?? {};
   const generation = await writeGenerationConfig(folder, folders as string[], special);
@@ -79,7 +91,7 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   const notes: string[] = [];
   if (written === null) notes.push("no tokenizer files: none was named");
   else if (written.missing !== null) notes.push(written.missing);
-  const kept = notes.length > 0 ? tokenizerFilesIn(folder) : [];
+  const kept = tokenizerFilesIn(folder).filter((name) => !written?.files.includes(name));
   if (kept.length > 0) notes.push(`what was there before stays: ${kept.join(", ")}`);
   return {
     files: [...(written?.files ?? []), generation, ...files],

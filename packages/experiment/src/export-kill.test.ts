@@ -157,6 +157,25 @@ it("a tokenizer of its own takes the place of the one that was there; without on
   expect(await readFile(join(folder, "tokenizer.json"), "utf8")).toBe(before);
 });
 
+it("a folder with SentencePiece's tokenizer.model alone goes out with it, unread", async () => {
+  const source = join(root, "sentencepiece");
+  await exportHf(narrow, source);
+  // The first bytes of Llama 2's.
+  const model = Uint8Array.of(10, 14, 10, 5, 60, 117, 110, 107, 62, 21, 0, 0, 0, 0, 24, 2, 0xff, 0xc3);
+  await writeFile(join(source, "tokenizer.model"), model);
+  await writeFile(join(source, "tokenizer_config.json"), '{"tokenizer_class":"LlamaTokenizer"}');
+  const folder = join(root, "from-sentencepiece");
+  const { files, notes } = await exportHf(narrow, folder, { tokenizer: source, source });
+  expect(notes).toEqual(["tokenizer.model was copied as it is: SentencePiece's files are not read here"]);
+  expect(files).toEqual([
+    ...["tokenizer_config.json", "tokenizer.model"],
+    ...["generation_config.json", "model.safetensors", "config.json"],
+  ]);
+  expect(new Uint8Array(await readFile(join(folder, "tokenizer.model")))).toEqual(model);
+  await writeFile(join(source, "tokenizer.json"), "{");
+  await expect(exportHf(narrow, folder, { tokenizer: source })).rejects.toMatchObject({ code: "tokenizer-file" });
+});
+
 it("a folder in the place of a tokenizer's file is refused", async () => {
   const odd = join(root, "odd");
   await cp(spoken, odd, { recursive: true });

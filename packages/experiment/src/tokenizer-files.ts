@@ -11,7 +11,7 @@ import { CarambaError } from "@caramba/tensor";
 export interface WrittenTokenizer {
   readonly files: readonly string[];
   readonly special: SpecialIds;
-  /** Why there are no files; null where there are. */
+  /** What is to be known of the files: why there are none, that they were not read; null for nothing. */
   readonly missing: string | null;
 }
 
@@ -57,6 +57,28 @@ export async function writeTokenizerFiles(
   }
   await writeTextDurably(join(folder, "tokenizer.json"), json as string);
   return { files: ["tokenizer.json", await writeConfig(tokenizer, folder, contextLength)], special, missing: null };
+}
+
+/**
+ * Whether a folder's tokenizer, which `loadTokenizer` refused, is one that transformers reads and Caramba does not:
+ * SentencePiece's tokenizer.model alone. Gives null for it, and throws what was thrown for others.
+ */
+export function orUnread(spec: string): (error: unknown) => null {
+  return (error) => {
+    const isFolder = existsSync(spec) && statSync(spec).isDirectory();
+    const isAlone = isFolder && !existsSync(join(spec, "tokenizer.json")) && existsSync(join(spec, "tokenizer.model"));
+    if (isAlone && error instanceof CarambaError && error.code === "tokenizer-file") return null;
+    throw error;
+  };
+}
+
+/** Copies the files of a folder's tokenizer that was not read, in the place of whatever tokenizer is there. */
+export async function copyTokenizerFiles(source: string, folder: string): Promise<WrittenTokenizer> {
+  for (const name of tokenizerFilesIn(folder)) await removeFile(join(folder, name));
+  const files = tokenizerFilesIn(source);
+  for (const name of files) await copy(join(source, name), join(folder, name));
+  const missing = "tokenizer.model was copied as it is: SentencePiece's files are not read here";
+  return { files, special: { bos: null, eos: null, pad: null }, missing };
 }
 
 /** Names of the files in a folder that belong to a tokenizer. */

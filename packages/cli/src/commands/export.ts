@@ -54,7 +54,9 @@ export async function exportModel(checkpoint: string, options: ExportOptions): P
     return 0;
   }
   process.stdout.write(`${files.map((name) => join(output, name)).join("\n")}\n`);
-  for (const note of notes) process.stderr.write(`note: ${note}; name one with --tokenizer\n`);
+  const isBare = !files.some((name) => name.startsWith("tokenizer."));
+  for (const [i, note] of notes.entries())
+    process.stderr.write(`note: ${note}${isBare && i === 0 ? "; name one with --tokenizer" : ""}\n`);
   if (modelType === "caramba_dba")
     process.stderr.write("note: transformers has no decoupled attention; docs/checkpoints.md documents the keys\n");
   return 0;
