@@ -1,6 +1,6 @@
 // Decode plans against layers that have the window themselves, against passes over the whole sequence whose context has it,
 // and against a position-by-position account of stages.
-import { ConfigError, generateConfig } from "@caramba/config";
+import { ConfigError, generateConfig, llamaModel } from "@caramba/config";
 import type { ForwardContext } from "@caramba/layers";
 import { buildModel } from "@caramba/model";
 import { compile, input, Philox, ReferenceBackend, sym } from "@caramba/tensor";
@@ -13,22 +13,7 @@ import { argmax } from "./sampling.ts";
 const backend = new ReferenceBackend();
 const model = (attention: object = {}) =>
   buildModel(
-    {
-      embedder: { type: "token", vocabSize: 11, dModel: 16 },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "ResidualTopology",
-            layers: [
-              { type: "RMSNormLayer", dModel: 16 },
-              { type: "AttentionLayer", dModel: 16, nHeads: 4, ...attention },
-            ],
-          },
-          { type: "RMSNormLayer", dModel: 16 },
-        ],
-      },
-    },
+    llamaModel({ vocabSize: 11, dModel: 16, layers: 1, attention: { nHeads: 4, ...attention }, feedForward: [] }),
     { seed: 3 },
   );
 /** The same with weights so large that greedy tokens tell one window from another. */

@@ -1,3 +1,4 @@
+import { llamaModel } from "@caramba/config";
 import { buildModel } from "@caramba/model";
 import { compile, constant, Philox, ReferenceBackend, reshape } from "@caramba/tensor";
 import { expect, test } from "vitest";
@@ -27,29 +28,7 @@ const attentions = {
 
 const tiny = (attention: object) =>
   buildModel(
-    {
-      embedder: { type: "token", vocabSize: 11, dModel: 16 },
-      tiedEmbeddings: true,
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: 16 },
-                  { type: "AttentionLayer", dModel: 16, nHeads: 4, ...attention },
-                ],
-              },
-            ],
-          },
-          { type: "RMSNormLayer", dModel: 16 },
-        ],
-      },
-    },
+    llamaModel({ vocabSize: 11, dModel: 16, layers: 2, attention: { nHeads: 4, ...attention }, feedForward: [] }),
     { seed: 3 },
   );
 

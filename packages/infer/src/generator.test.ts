@@ -1,4 +1,5 @@
 // Generation against a loop that runs the whole sequence through the model anew for every token.
+import { llamaModel } from "@caramba/config";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, Philox, ReferenceBackend, sym } from "@caramba/tensor";
 import { beforeAll, describe, expect, it, vi } from "vitest";
@@ -8,23 +9,10 @@ import { argmax, sampleToken } from "./sampling.ts";
 const backend = new ReferenceBackend();
 const v = 11;
 const model = buildModel(
-  {
-    embedder: { type: "token", vocabSize: v, dModel: 8 },
-    topology: {
-      type: "StackedTopology",
-      layers: [
-        {
-          type: "ResidualTopology",
-          layers: [
-            { type: "RMSNormLayer", dModel: 8 },
-            { type: "AttentionLayer", dModel: 8, nHeads: 2, nKvHeads: 1 },
-          ],
-        },
-        { type: "RMSNormLayer", dModel: 8 },
-        { type: "LinearLayer", dIn: 8, dOut: v },
-      ],
-    },
-  },
+  llamaModel({
+    ...{ vocabSize: v, dModel: 8, layers: 1, tiedEmbeddings: false },
+    ...{ attention: { nHeads: 2, nKvHeads: 1 }, feedForward: [] },
+  }),
   { seed: 12 },
 );
 

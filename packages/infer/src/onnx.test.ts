@@ -2,6 +2,7 @@
 // weights that training and inference share.
 import { open } from "@caramba/backend-onnx";
 import type { AttentionLayerInput } from "@caramba/config";
+import { llamaModel } from "@caramba/config";
 import { buildModel, kvBytesPerToken, type Model } from "@caramba/model";
 import { type Backend, compile, input, mul, sub, sum, sym } from "@caramba/tensor";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -45,36 +46,10 @@ const attentions: Record<string, Omit<AttentionLayerInput, "dModel" | "nHeads">>
 
 const llama = (attention: object, seed = 5): Model =>
   buildModel(
-    {
-      embedder: { type: "token", vocabSize: v, dModel: 64 },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: 64 },
-                  { type: "AttentionLayer", dModel: 64, nHeads: 8, ...attention },
-                ],
-              },
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: 64 },
-                  { type: "SwiGLULayer", dModel: 64, dFf: 96, bias: false },
-                ],
-              },
-            ],
-          },
-          { type: "RMSNormLayer", dModel: 64 },
-          { type: "LinearLayer", dIn: 64, dOut: v, bias: false },
-        ],
-      },
-    },
+    llamaModel({
+      ...{ vocabSize: v, dModel: 64, layers: 2, tiedEmbeddings: false },
+      ...{ attention: { nHeads: 8, ...attention }, feedForward: 96 },
+    }),
     { seed },
   );
 
