@@ -118,6 +118,7 @@ async function check(backend: Backend, c: Drawn): Promise<void> {
 describe.each([
   ["reference", 80],
   ["onnx:cpu", 12],
+  ["tfjs:wasm", 6],
 ])("on %s", (device, numRuns) => {
   let backend: Backend;
   beforeAll(async () => {
