@@ -158,18 +158,60 @@ it("a folder with PyTorch's weights alone is the same model", async () => {
   expect(await weightsOf(pickled.model)).toEqual(await weightsOf(safe.model));
 });
 
-it("transformers loads what was exported and computes the same", async () => {
-  const { results } = JSON.parse(await readFile(join(parity, "round-trip.json"), "utf8")) as {
-    results: Record<string, { class: string; missing: string[]; unexpected: string[]; largest_difference: number }>;
-  };
-  expect(Object.keys(results).sort()).toEqual(names.toSorted());
-  for (const [name, { class: found, missing, unexpected, largest_difference }] of Object.entries(results)) {
+interface LoadedExport {
+  readonly class: string;
+  readonly dtype: string;
+  readonly left: readonly string[];
+  readonly shards: number;
+  readonly largest_difference: number;
+}
+
+interface ExportRecord {
+  readonly results: Readonly<
+    Record<
+      string,
+      Readonly<Record<"float32" | "shards" | "bfloat16" | "float16", LoadedExport>> & {
+        readonly onnx: { readonly checked: readonly string[]; readonly largest_difference: number };
+      }
+    >
+  >;
+  readonly trained: unknown;
+  readonly tiktoken: unknown;
+}
+
+describe("what was exported, as fixtures/loader/check_exports.py found it", async () => {
+  const { results, trained, tiktoken } = JSON.parse(
+    await readFile(join(parity, "exports.json"), "utf8"),
+  ) as ExportRecord;
+
+  it.each(names)("%s: transformers computes the same, in every dtype; ONNX Runtime to 1e-4", async (name) => {
     const { architectures } = JSON.parse(await readFile(join(parity, name, "config.json"), "utf8"));
-    expect({ found, missing, unexpected, largest_difference }, name).toEqual({
-      found: architectures[0],
-      missing: [],
-      unexpected: [],
-      largest_difference: 0,
+    const { onnx: model, ...folders } = results[name] as ExportRecord["results"][string];
+    expect(Object.keys(folders)).toEqual(["float32", "shards", "bfloat16", "float16"]);
+    for (const [kind, found] of Object.entries(folders)) {
+      expect(found, kind).toEqual({
+        class: architectures[0],
+        dtype: kind === "shards" ? "float32" : kind,
+        left: [],
+        shards: kind === "shards" ? expect.any(Number) : 1,
+        largest_difference: 0,
+      });
+      if (kind === "shards") expect(found.shards).toBeGreaterThan(1);
+    }
+    expect(model.checked).toEqual(["decode.onnx", "model.onnx", "prefill.onnx"]);
+    expect(model.largest_difference).toBeLessThan(1e-4);
+  });
+
+  it("a model that was trained here speaks the same there, through its exported tokenizer", () => {
+    expect(trained).toEqual({
+      class: "LlamaForCausalLM",
+      left: [],
+      same_text: true,
+      text: expect.stringMatching(/^the quick.{20}/s),
+      ids: true,
+      decodes: true,
+      eos: [256, 256, "<|endoftext|>"],
     });
-  }
+    expect(tiktoken).toEqual({ texts: 76, wrong: [], left: [] });
+  });
 });
