@@ -1,7 +1,9 @@
 import { teacherConfig } from "@caramba/config";
+import { MemoryTokens, TokenBatches } from "@caramba/data";
 import { adapterPaths, buildModel, type Model, withoutLora } from "@caramba/model";
 import { compile, constant, Philox, ReferenceBackend, reshape, type Variable } from "@caramba/tensor";
 import { describe, expect, test } from "vitest";
+import { attentionCovariances } from "./covariance.ts";
 import { factorForm, matrix, multiply } from "./factor.ts";
 import { performSurgery } from "./surgery.ts";
 
@@ -226,7 +228,7 @@ describe("what surgery cannot factor is refused by name", () => {
     expect(await performSurgery(teacher, model, { init: "random" })).toEqual([]);
   });
 
-  test.each(["qkNorm", "bias", "outBias"])("a teacher with %s, for a student without", async (option) => {
+  test.each(["bias", "outBias"])("a teacher with %s, for a student without", async (option) => {
     const teacher = await teacherOf(student({ ...full, [option]: true }));
     await expect(performSurgery(teacher, student(full))).rejects.toMatchObject({
       code: "surgery",
@@ -327,4 +329,41 @@ test("LoRA layers of a student take the teacher's weights, and their updates sta
   const updates = [...adapterPaths(model)].map((path) => model.variables().get(path)?.read());
   const [a, b] = (await Promise.all(updates)) as Float32Array[];
   expect([Math.max(...(a as Float32Array)) > 0, b?.some((value) => value !== 0)]).toEqual([true, false]);
+});
+
+describe("a teacher with norms of queries and keys (Qwen3), a student without", () => {
+  const full = { semDim: 16, geoDim: 32 };
+  const qwen3 = async (more: object): Promise<Model> => {
+    const teacher = await teacherOf(student({ ...full, qkNorm: true, ...more }));
+    const random = new Philox(21);
+    for (const [name, variable] of teacher.variables())
+      if (/_norm\.weight$/.test(name))
+        variable.write(Float32Array.from({ length: variable.size }, () => 1 + random.uniform()));
+    return teacher;
+  };
+
+  test("is taken over exactly where norms see one length: queries and keys of biases alone", async () => {
+    const teacher = await qwen3({ bias: true, outBias: false });
+    for (const [name, variable] of teacher.variables())
+      if (/[qk]_proj\.weight$/.test(name)) variable.write(new Float32Array(variable.size));
+    const model = student({ ...full, bias: true, outBias: false });
+    await performSurgery(teacher, model);
+    expect(distance(await logits(model), await logits(teacher))).toBeLessThan(1e-4);
+  });
+
+  test("and to first order elsewhere: by mean lengths over the inputs, much closer than at random", async () => {
+    const teacher = await qwen3({});
+    const expected = await logits(teacher);
+    const random = new Philox(6);
+    const source = new MemoryTokens(Int32Array.from({ length: 4096 }, () => Math.floor(13 * random.uniform())));
+    const batches = new TokenBatches({ source, blockSize: 12, batchSize: 4, seed: 1, vocabSize: 13 });
+    const covariances = await attentionCovariances(teacher, backend, batches, 4);
+    const error = async (init: "svd" | "random"): Promise<number> => {
+      const model = student(full);
+      await performSurgery(teacher, model, { init, covariances });
+      const found = await logits(model);
+      return Math.sqrt(found.reduce((sum, v, i) => sum + (v - (expected[i] as number)) ** 2, 0));
+    };
+    expect(await error("svd")).toBeLessThan(0.5 * (await error("random")));
+  });
 });

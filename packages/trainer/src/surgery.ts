@@ -13,6 +13,11 @@
 // Biases are weights of one more input that is always 1: with x' = [x, 1] the forms are as above, their last row is what
 // the student's biases become, and C is the second moment of x'. The output's bias is copied.
 //
+// A norm of queries and keys (Qwen3) divides each head's vector by its own root mean square, which no bilinear form does.
+// It is replaced by its mean effect: Wq_h diag(w) / sqrt(E[mean(q_h^2)] + eps), and keys likewise. That is exact where the
+// root mean square is the same for all tokens; elsewhere scores differ by its spread, which distillation then mends. The
+// student has no such norms.
+//
 // Factors come from Gram matrices no wider than a head, so the cost does not grow with the model (factor.ts). With all
 // pairs kept and full value width the student computes what the teacher does. Source of the idea: "Attention Surgery"
 // (Ghafoorian et al., 2025) transplants weights; factoring the form and keeping pairs is this project's.
@@ -143,12 +148,16 @@ async function transplant(
     if (bias) data.set(await numbers(bias), d * columns);
     return matrix(data, inputs, columns);
   };
-  const wq = await read("q_proj", t.nHeads * t.headDim);
-  const wk = await read("k_proj", t.nKvHeads * t.headDim);
+  const c = covariance ? secondMoment(covariance, inputs, d, path) : undefined;
+  const normed = async (m: Matrix, name: string): Promise<Matrix> => {
+    const weight = from.variables().get(`${name}.weight`);
+    return weight ? foldNorm(m, await numbers(weight), from.config.qkNormEps, c) : m;
+  };
+  const wq = await normed(await read("q_proj", t.nHeads * t.headDim), "q_norm");
+  const wk = await normed(await read("k_proj", t.nKvHeads * t.headDim), "k_norm");
   const wv = await read("v_proj", t.nKvHeads * t.vHeadDim);
   const woData = await numbers((from.projections.get("out_proj") as { weight: Variable }).weight);
   const wo = matrix(Float64Array.from(woData), t.nHeads * t.vHeadDim, d);
-  const c = covariance ? secondMoment(covariance, inputs, d, path) : undefined;
   const out = emptyWeights(to, inputs);
   const frequencies = from.rotaryFrequencies();
   let kept = 0;
@@ -186,12 +195,11 @@ async function transplant(
 
 /** Demands that the scores of both are the bilinear forms that surgery factors. */
 function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): void {
-  const { mode, bias, outBias, qkNorm, nullAttn, learnedTemp, ropeEnabled } = from.config;
+  const { mode, bias, outBias, nullAttn, learnedTemp, ropeEnabled } = from.config;
   const theirs = [
     mode === "decoupled" && "mode: decoupled",
     bias && !to.config.bias && "bias, and a student with none,",
     (outBias ?? bias) && !(to.config.outBias ?? to.config.bias) && "out_bias, and a student with none,",
-    qkNorm && "qk_norm",
     nullAttn && "null_attn",
     learnedTemp && "learned_temp",
     !ropeEnabled && "rope_enabled: false",
@@ -204,6 +212,23 @@ function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): vo
       code: "surgery",
       remedy: "start attention at random (dba_init: random), or leave the option out",
     });
+}
+
+/** Projections of heads with the norm that follows them replaced by its mean effect over inputs of second moment `c`. */
+function foldNorm(m: Matrix, weight: Float32Array, eps: number, c: Matrix | undefined): Matrix {
+  const width = weight.length;
+  const weighted = c ? multiply(c, m) : m;
+  const power = new Float64Array(m.columns / width);
+  m.data.forEach((value, i) => {
+    const head = Math.floor((i % m.columns) / width);
+    power[head] = (power[head] as number) + (value * (weighted.data[i] as number)) / width;
+  });
+  const data = m.data.map((value, i) => {
+    const column = i % m.columns;
+    const square = Math.max(0, power[Math.floor(column / width)] as number);
+    return (value * (weight[column % width] as number)) / Math.sqrt(square + eps);
+  });
+  return matrix(data, m.rows, m.columns);
 }
 
 /** Moments of inputs as they are given, or with a 1 appended. */
