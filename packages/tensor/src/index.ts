@@ -18,6 +18,7 @@ export type { AttentionOptions, AttentionSinks, UncachedAttentionOptions } from 
 export { cachedAttention, toCacheRows } from "./composites/cached-attention.ts";
 export { type Conv2dOptions, conv2d, depthwiseConv } from "./composites/conv.ts";
 export { crossEntropy } from "./composites/cross-entropy.ts";
+export { dropout } from "./composites/dropout.ts";
 export { layerNorm, rmsNorm } from "./composites/norm.ts";
 export { rope } from "./composites/rope.ts";
 export { logSoftmax, softmax } from "./composites/softmax.ts";
@@ -106,8 +107,8 @@ export {
 export { gather, iota, scatterAdd, scatterAddAlong, takeAlong } from "./ops/indexing.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max, mean } from "./ops/reduce.ts";
-export { loopBody, type ScanInputs, type ScanStep, sameLoop, scan } from "./ops/scan.ts";
-export type { LoopBody } from "./ops/scan-body.ts";
+export { type ScanInputs, type ScanStep, scan } from "./ops/scan.ts";
+export { type LoopBody, loopBody, sameLoop } from "./ops/scan-body.ts";
 export { broadcastTo, concat, pad, reshape, slice, sum, sumTo, transpose } from "./ops/shape.ts";
 export { fuseComposites } from "./passes/fuse.ts";
 export { cse, eliminateDead, foldConstants, lowerComposites, type Pass, pipeline } from "./passes/passes.ts";

@@ -6,7 +6,6 @@
 // belong to no position and that every query sees, such as a learned null key: scores are [sinks, keys].
 import { addDims, type Dim, mulDims, shapeEquals, shapeText } from "../dim.ts";
 import { ShapeError } from "../errors.ts";
-import { greaterEqual, mul, where } from "../ops/elementwise.ts";
 import { matmul } from "../ops/matmul.ts";
 import { concat, reshape } from "../ops/shape.ts";
 import { makeNode, type OpDef, type Tensor, type TensorType } from "../tensor.ts";
@@ -24,12 +23,8 @@ import {
   sinkInputs,
   type UncachedAttentionOptions,
 } from "./attention-parts.ts";
+import { dropout as drop } from "./dropout.ts";
 import { softmax } from "./softmax.ts";
-
-/** Inverted dropout of weights; rows (group, query) of a group's heads lie as the heads themselves do. */
-function dropped(p: Tensor, rate: number, uniform: Tensor): Tensor {
-  return where(greaterEqual(reshape(uniform, p.shape), rate), mul(p, 1 / (1 - rate)), 0);
-}
 
 export const attentionOp: OpDef<AttentionAttrs> = {
   name: "attention",
@@ -56,7 +51,8 @@ export const attentionOp: OpDef<AttentionAttrs> = {
     const rows = reshape(q, [b, hkv, mulDims(groups, t), dk]);
     const scores = matmul(rows, k, { transB: true, alpha: attrs.scale });
     const p = softmax(masked(scores, visibilityMask(t, s, attrs, sinks), groups, t));
-    const kept = dropout > 0 ? dropped(p, dropout, more[sinks > 0 ? 2 : 0] as Tensor) : p;
+    // Rows (group, query) of a group's heads lie as the heads themselves do.
+    const kept = dropout > 0 ? drop(p, reshape(more[sinks > 0 ? 2 : 0] as Tensor, p.shape), dropout) : p;
     return reshape(matmul(kept, v), [b, h, t, dv]);
   },
   flops: (inputs, { sinks }, output) => {

@@ -1,5 +1,5 @@
 // The step of a loop: what it is, the types that its members have, and a run of it in float64. See scan.ts.
-import { addDims, type Dim, dimEquals, mulDims, SymDim, shapeText } from "../dim.ts";
+import { addDims, type Dim, dimEquals, mulDims, type Shape, SymDim, shapeEquals, shapeText } from "../dim.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph.ts";
 import { interpret } from "../interpret.ts";
@@ -17,36 +17,69 @@ export interface LoopBody {
   readonly reverse: boolean;
 }
 
-/** Type of a member; the step's free sizes stand for what the inputs have in their places. */
-export function inferMember(body: LoopBody, inputs: readonly TensorType[], output: number): TensorType {
+const bodies = new WeakMap<object, LoopBody>();
+
+/** Makes `body` the step that the nodes of an op run. */
+export function registerBody(op: object, body: LoopBody): void {
+  bodies.set(op, body);
+}
+
+/** The step of a `scan` node; undefined for any other. */
+export function loopBody(t: Tensor): LoopBody | undefined {
+  return bodies.get(t.op);
+}
+
+/** Nodes of the same loop among `nodes`: equal step, equal inputs. */
+export function sameLoop(t: Tensor, nodes: readonly Tensor[]): Tensor[] {
+  return nodes.filter(
+    (other) =>
+      other.op.name === t.op.name &&
+      other.attrs["body"] === t.attrs["body"] &&
+      other.inputs.every((x, i) => x === t.inputs[i]),
+  );
+}
+
+/** What the step's free sizes are in a loop over `inputs`; errors say which input does not fit the step. */
+export function stepSizes(body: LoopBody, inputs: readonly TensorType[]): ReadonlyMap<string, Dim> {
   const length = inputs[body.carry.length]?.shape[0] as Dim;
+  const leaves = [...body.carry, ...body.xs, ...body.shared];
+  const isRow = (leaf: Tensor) => body.xs.includes(leaf);
+  const own = leaves.map((leaf, i) => {
+    const { shape } = inputs[i] as TensorType;
+    return isRow(leaf) ? shape.slice(1) : shape;
+  });
   const sizes = new Map<string, Dim>();
-  [...body.carry, ...body.xs, ...body.shared].forEach((leaf, i) => {
+  // Names that stand alone first: sums and products can be checked only once every name is known.
+  leaves.forEach((leaf, i) => {
+    leaf.shape.forEach((d, axis) => {
+      const given = own[i]?.[axis];
+      if (d instanceof SymDim && d.symbol !== undefined && given !== undefined && !sizes.has(d.symbol))
+        sizes.set(d.symbol, given);
+    });
+  });
+  leaves.forEach((leaf, i) => {
     const { shape, dtype } = inputs[i] as TensorType;
-    const row = body.xs.includes(leaf);
-    const own = row ? shape.slice(1) : shape;
-    const fits = own.length === leaf.rank && own.every((d, axis) => matchDim(leaf.shape[axis] as Dim, d, sizes));
-    if (!fits || dtype !== leaf.dtype)
-      throw new ShapeError(`the step reads ${leaf}, given ${shapeText(shape)}:${dtype}${row ? " in rows" : ""}`);
-    if (row && !dimEquals(shape[0] as Dim, length))
+    const expected = leaf.shape.map((d) => filled(d, sizes));
+    if (!shapeEquals(expected, own[i] as Shape) || dtype !== leaf.dtype)
+      throw new ShapeError(
+        `the step reads ${leaf}, given ${shapeText(shape)}:${dtype}${isRow(leaf) ? " in rows" : ""}`,
+      );
+    if (isRow(leaf) && !dimEquals(shape[0] as Dim, length))
       throw new ShapeError(`values of ${shape[0]} and of ${length} rows`, "give all the same number of rows");
   });
+  return sizes;
+}
+
+/** Type of a member; the step's free sizes stand for what the inputs have in their places. */
+export function inferMember(body: LoopBody, inputs: readonly TensorType[], output: number): TensorType {
+  const sizes = stepSizes(body, inputs);
   const { shape, dtype } = body.outputs[output] as Tensor;
   const own = shape.map((d) => filled(d, sizes));
-  return { shape: output < body.stackedFrom ? own : [length, ...own], dtype };
+  return { shape: output < body.stackedFrom ? own : [inputs[body.carry.length]?.shape[0] as Dim, ...own], dtype };
 }
 
-function matchDim(leaf: Dim, given: Dim, sizes: Map<string, Dim>): boolean {
-  if (dimEquals(leaf, given)) return true;
-  if (!(leaf instanceof SymDim)) return false;
-  const { symbol } = leaf;
-  if (symbol === undefined) return dimEquals(filled(leaf, sizes), given);
-  const known = sizes.get(symbol);
-  if (known === undefined) sizes.set(symbol, given);
-  return known === undefined || dimEquals(known, given);
-}
-
-function filled(d: Dim, sizes: ReadonlyMap<string, Dim>): Dim {
+/** A dimension of the step with its free sizes replaced. */
+export function filled(d: Dim, sizes: ReadonlyMap<string, Dim>): Dim {
   if (!(d instanceof SymDim) || sizes.size === 0) return d;
   let total: Dim = 0;
   for (const [product, factor] of d.terms) {

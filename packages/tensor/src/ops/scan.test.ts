@@ -1,16 +1,17 @@
 // Loops against loops in plain JavaScript, with open lengths, and what they refuse.
 import { describe, expect, it } from "vitest";
 import { grad } from "../autodiff.ts";
-import { sym } from "../dim.ts";
+import { mulDims, sym } from "../dim.ts";
 import { graphFlops } from "../flops.ts";
 import { Graph } from "../graph.ts";
 import { largestError, runOn, weightedSum } from "../matrix.ts";
 import { Philox } from "../random.ts";
 import { ReferenceBackend } from "../reference.ts";
-import { input, type Tensor } from "../tensor.ts";
+import { input, makeNode, type Tensor } from "../tensor.ts";
 import { add, mul, tanh } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
-import { loopBody, scan } from "./scan.ts";
+import { scan } from "./scan.ts";
+import { loopBody } from "./scan-body.ts";
 import { concat, reshape, slice, sum } from "./shape.ts";
 
 const backend = new ReferenceBackend();
@@ -134,6 +135,58 @@ describe("scan", () => {
       return { carry: [next], out: [next] };
     });
     expect(graphFlops(new Graph([...carry, ...out]))).toBe(7 * 2 * 2 * 3 * 3);
+  });
+
+  it("counts the products of a loop in a loop once, whatever is read of it, over open lengths too", () => {
+    const [h, x, w] = [input("h", [2, 3]), input("x", [sym("N"), sym("T"), 2, 3]), input("w", [3, 3])];
+    const { carry } = scan({ carry: [h], xs: [x], shared: [w] }, ([now], [rows], [weight]) => {
+      const inner = scan({ carry: [now as Tensor], xs: [rows as Tensor], shared: [weight as Tensor] }, (c, r, s) => {
+        const next = add(matmul(c[0] as Tensor, s[0] as Tensor), r[0] as Tensor);
+        return { carry: [next], out: [next] };
+      });
+      return { carry: [add(inner.carry[0] as Tensor, sum(inner.out[0] as Tensor, [0]))], out: [] };
+    });
+    const sizes = new Map([
+      ["N", 5],
+      ["T", 7],
+    ]);
+    expect(graphFlops(new Graph(carry), sizes)).toBe(5 * 7 * 2 * 2 * 3 * 3);
+  });
+
+  it("runs over no rows at all: carries stay, stacks are empty, and nothing reaches what is shared", async () => {
+    const [h, x, w] = [input("h", [2, 3]), input("x", [0, 2, 3]), input("w", [3, 3])];
+    const { carry, out } = scan({ carry: [h], xs: [x], shared: [w] }, ([now], [xt], [weight]) => {
+      const next = tanh(add(matmul(now as Tensor, weight as Tensor), xt as Tensor));
+      return { carry: [next], out: [next] };
+    });
+    const loss = add(weightedSum(carry[0] as Tensor), sum(out[0] as Tensor));
+    const start = f32(1, 2, 3, 4, 5, 6);
+    const [last, rows, dh, dw] = await runOn(
+      backend,
+      [...carry, ...out, ...grad(loss, [h, w])],
+      [h, x, w],
+      [start, f32(), new Float32Array(9).fill(2)],
+    );
+    expect([...(last ?? [])]).toEqual([...start]);
+    expect(rows).toHaveLength(0);
+    const weights = await runOn(backend, grad(weightedSum(h), [h]), [h], [start]);
+    expect([dh]).toEqual(weights);
+    expect([...(dw ?? [])]).toEqual(new Array(9).fill(0));
+  });
+
+  it("fills free sizes in, computed ones too, whichever comes first", () => {
+    const width = sym("D");
+    const [h, x] = [input("h", [mulDims(2, width)]), input("x", [4, width])];
+    const { carry, out } = scan({ carry: [h], xs: [x] }, ([now], [xt]) => {
+      const next = add(now as Tensor, concat([xt as Tensor, xt as Tensor], 0));
+      return { carry: [next], out: [next] };
+    });
+    const filledIn = [...carry, ...out].map(({ op, attrs }) =>
+      makeNode(op, [input("h", [10]), input("x", [4, 5])], attrs),
+    );
+    expect(filledIn.map((node) => node.shape)).toEqual([[10], [4, 10]]);
+    const { op, attrs } = carry[0] as Tensor;
+    expect(() => makeNode(op, [input("h", [9]), input("x", [4, 5])], attrs)).toThrow(/the step reads .*given \[9\]/);
   });
 
   it("adds a matrix' gradients by one product over all rows", () => {

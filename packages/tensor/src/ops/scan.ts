@@ -11,15 +11,16 @@
 // were kept. Only those are kept: what is inside a step is computed again, so a step over a chunk of positions keeps one
 // state per chunk. The gradient of a shared matrix W in c W is one product over all steps, not a sum of T small ones.
 import { pullback } from "../autodiff.ts";
-import { addDims, type Dim, mulDims } from "../dim.ts";
+import { type Dim, mulDims } from "../dim.ts";
 import { ShapeError } from "../errors.ts";
+import { symbolicFlops } from "../flops.ts";
 import { Graph } from "../graph.ts";
 import { lowerComposites } from "../passes/passes.ts";
 import { rewrite } from "../passes/rewrite.ts";
 import { type Attrs, input, makeNode, type OpDef, type OpSample, scalar, type Tensor, typeKey } from "../tensor.ts";
 import { add, mul, tanh } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
-import { evaluateLoop, inferMember, type LoopBody } from "./scan-body.ts";
+import { evaluateLoop, filled, inferMember, type LoopBody, registerBody, stepSizes } from "./scan-body.ts";
 import { broadcastTo, reshape } from "./shape.ts";
 
 /** What a loop reads. */
@@ -45,23 +46,6 @@ interface ScanAttrs extends Attrs {
   readonly body: string;
   /** Which member of the family. */
   readonly output: number;
-}
-
-const bodies = new WeakMap<object, LoopBody>();
-
-/** The step of a `scan` node; undefined for any other. */
-export function loopBody(t: Tensor): LoopBody | undefined {
-  return bodies.get(t.op);
-}
-
-/** Nodes of the same loop among `nodes`: equal step, equal inputs. */
-export function sameLoop(t: Tensor, nodes: readonly Tensor[]): Tensor[] {
-  return nodes.filter(
-    (other) =>
-      other.op.name === t.op.name &&
-      other.attrs["body"] === t.attrs["body"] &&
-      other.inputs.every((x, i) => x === t.inputs[i]),
-  );
 }
 
 /** Runs a step over rows; see the top of this file. Rows and shared values that no step reads are left out. */
@@ -127,10 +111,11 @@ class Family {
       infer: (inputs, attrs) => inferMember(body, inputs, attrs.output),
       vjp: ({ g, inputs, attrs }) => this.#vjp(g, inputs, attrs.output),
       evaluate: (inputs, attrs) => evaluateLoop(this.#lowered(), body, inputs)[attrs.output] as Float64Array,
-      flops: (inputs) => mulDims(stepFlops(graph), inputs[body.carry.length]?.shape[0] as Dim),
+      flops: (inputs) =>
+        mulDims(filled(symbolicFlops(graph), stepSizes(body, inputs)), inputs[body.carry.length]?.shape[0] as Dim),
       samples,
     };
-    bodies.set(this.op, body);
+    registerBody(this.op, body);
   }
 
   member(inputs: readonly Tensor[], output: number): Tensor {
@@ -239,12 +224,6 @@ function pullStep(body: LoopBody, output: number) {
 /** A gradient p^T q of matrices: its sum over steps is one product over all rows of all steps. */
 function isRowProduct(d: Tensor): boolean {
   return d.op.name === "matmul" && d.rank === 2 && d.attrs["transA"] === true && d.attrs["transB"] === false;
-}
-
-function stepFlops(graph: Graph): Dim {
-  return graph.nodes.reduce<Dim>((sum, { op, inputs, attrs, shape, dtype }) => {
-    return op.flops ? addDims(sum, op.flops(inputs, attrs, { shape, dtype })) : sum;
-  }, 0);
 }
 
 /** Loops for the test matrix: h a + b forwards, and tanh(h W + x) backwards, each by what it carries and what it stacks. */
