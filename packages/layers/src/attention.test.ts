@@ -1,6 +1,17 @@
 // What attention is at its start, told by its context, costs and refuses. Values and gradients of every option are in
 // attention-options.test.ts, many options together in attention-combinations.test.ts.
-import { compile, Graph, graphFlops, input, lowerComposites, peakLiveBytes, ReferenceBackend } from "@caramba/tensor";
+import {
+  compile,
+  Graph,
+  grad,
+  graphFlops,
+  input,
+  lowerComposites,
+  peakLiveBytes,
+  ReferenceBackend,
+  sum,
+  type Tensor,
+} from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { expectClose, type Numbers } from "../test-support/cases.ts";
 import { feedWhole } from "../test-support/feed-attention.ts";
@@ -103,6 +114,20 @@ describe("AttentionLayer", () => {
       expect(Math.abs(v - (expected[i] as number))).toBeLessThan(0.12);
     });
   });
+
+  it.each([{}, { nullAttn: true }, { localWindow: 2, memBlock: 2 }])(
+    "drops everything at probability 1, with no gradient before it: %j",
+    async (extra) => {
+      const layer = new AttentionLayer({ ...dba, ...extra, dropoutP: 1, bias: true }).adopt(5);
+      layer.projections.get("out_proj")?.bias?.write(new Float32Array(8).fill(3));
+      const given = input("x", x.shape);
+      const y = layer.forward(given, { training: true });
+      const [dx] = grad(sum(y), [given]) as [Tensor];
+      const found = await (await compile({ outputs: { y, dx } }, { backend })).read({ x: Float32Array.from(x.data) });
+      expect(new Set(found["y"])).toEqual(new Set([3]));
+      expect(found["dx"]?.every((g) => g === 0)).toBe(true);
+    },
+  );
 
   it("lets the context choose the window", async () => {
     const at = async (localWindow: number | null, given?: number | null) => {

@@ -1,7 +1,7 @@
 // Inverted dropout (Srivastava et al., 2014): while training, each element is kept with probability 1 - p and scaled by
 // 1 / (1 - p). The draw is a counter-based random leaf named by the layer's path, so that a resumed run repeats it.
 import { type DropoutLayerConfig, type DropoutLayerInput, dropoutLayerConfig } from "@caramba/config";
-import { greaterEqual, mul, random, scopePath, type Tensor, where } from "@caramba/tensor";
+import { dropout, random, scopePath, type Tensor } from "@caramba/tensor";
 import { type ForwardContext, Module } from "./module.ts";
 
 /** Zeroes elements with probability p while training; the identity otherwise. Any shape. */
@@ -17,7 +17,6 @@ export class DropoutLayer extends Module {
   forward(x: Tensor, context: ForwardContext = {}): Tensor {
     const { p } = this.config;
     if (!context.training || p === 0) return x;
-    if (p === 1) return mul(x, 0);
-    return where(greaterEqual(random(`dropout:${scopePath()}`, x.shape), p), mul(x, 1 / (1 - p)), 0);
+    return dropout(x, random(`dropout:${scopePath()}`, x.shape), p);
   }
 }

@@ -215,6 +215,21 @@ describe("SSMLayer", () => {
 });
 
 describe("RNNLayer", () => {
+  it("has no gradient where a unit of rnn_relu is exactly at zero, as PyTorch", async () => {
+    const backend = await openBackend("reference");
+    const layer = new RNNLayer({ cell: "rnn_relu", inputSize: 2, hiddenSize: 3 }).adopt(2);
+    const x = input("x", [1, 1, 2]);
+    const variables = [...layer.variables()];
+    const grads = grad(sum(layer.forward(x)), [x, ...variables.map(([, v]) => v.tensor)]);
+    const outputs = Object.fromEntries(grads.map((g, i) => [["x", ...variables.map(([name]) => name)][i], g]));
+    const found = await (await compile({ outputs }, { backend })).read({ x: new Float32Array(2) });
+    for (const [name, values] of Object.entries(found))
+      expect(
+        values.every((g) => g === 0),
+        name,
+      ).toBe(true);
+  });
+
   it("drops values between layers, while training alone", async () => {
     const backend = await openBackend("reference");
     const layer = new RNNLayer({ inputSize: 2, hiddenSize: 3, numLayers: 3, dropout: 1, bias: false }).adopt(2);

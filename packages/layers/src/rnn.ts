@@ -15,7 +15,6 @@ import {
   concat,
   type Dim,
   matmul,
-  maximum,
   mul,
   reshape,
   scalar,
@@ -29,6 +28,7 @@ import {
   transpose,
   Variable,
 } from "@caramba/tensor";
+import { activate } from "./activation.ts";
 import { DropoutLayer } from "./dropout.ts";
 import { normalInit } from "./init.ts";
 import {
@@ -130,7 +130,7 @@ export class RNNLayer extends Module implements StatefulModule {
       const product = matmul(h, recurrent as Tensor);
       const read = inside ? add(product, rest[0] as Tensor) : product;
       if (cell === "lstm") return lstm(row, read, c, rest[0]);
-      return [cell === "gru" ? gru(row, read, h) : activate(cell, add(row, read))];
+      return [cell === "gru" ? gru(row, read, h) : activate(cell === "rnn_tanh" ? "tanh" : "relu", add(row, read))];
     };
     let y: Tensor;
     let last: readonly Tensor[];
@@ -194,5 +194,3 @@ function gru(row: Tensor, read: Tensor, h: Tensor): Tensor {
   const n = tanh(add(block(row, 2, width), mul(r, block(read, 2, width))));
   return add(n, mul(z, sub(h, n)));
 }
-
-const activate = (cell: RNNLayerConfig["cell"], x: Tensor): Tensor => (cell === "rnn_tanh" ? tanh(x) : maximum(x, 0));

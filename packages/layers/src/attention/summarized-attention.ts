@@ -20,6 +20,7 @@ import {
   type Dim,
   div,
   divDims,
+  dropout as drop,
   greaterEqual,
   iota,
   less,
@@ -153,9 +154,7 @@ function attend({ q, k, v, far, means, options }: Operands, summaries: Summaries
   const aside = sinks ? [reshape(matmul(queries, sink(sinks.k, dk), { transB: true, alpha: scale }), split(n))] : [];
   const all = addDims(s, n);
   const weights = softmax(concat([...aside, scores], 3));
-  const p = dropout
-    ? where(greaterEqual(reshape(dropout.uniform, split(all)), dropout.p), mul(weights, 1 / (1 - dropout.p)), 0)
-    : weights;
+  const p = dropout ? drop(weights, reshape(dropout.uniform, split(all)), dropout.p) : weights;
   const positioned = n > 0 ? slice(p, 3, n, all) : p;
   const values = (weight: Tensor, rows: Tensor): Tensor =>
     matmul(reshape(weight, [heads, flat, s]), transpose(rows, [1, 0, 2]));
