@@ -15,9 +15,18 @@ import { parseSync } from "vite";
 
 const ROWS = ["numbers", "engines", "words", "parts", "models", "work", "tellers", "whole"];
 const NODE_ONLY = new Set(
-  ["loader", "data", "trainer", "benchmark", "artifacts", "instrumentation", "experiment", "cli", "backend-onnx"].map(
-    (name) => `@caramba/${name}`,
-  ),
+  [
+    "files",
+    "loader",
+    "data",
+    "trainer",
+    "benchmark",
+    "artifacts",
+    "instrumentation",
+    "experiment",
+    "cli",
+    "backend-onnx",
+  ].map((name) => `@caramba/${name}`),
 );
 const SOURCE = /(?<!\.d)\.m?[tj]s$/;
 const SKIPPED = new Set(["node_modules", "dist"]);

@@ -1,7 +1,9 @@
 // Byte-level BPE: text -> words (pre-tokenize.ts) -> bytes -> merges, lowest rank first, until none applies.
 // (merge-table.ts). Saved as Hugging Face tokenizer.json (tokenizer-json.ts).
+
 import { createHash } from "node:crypto";
-import { writeFileDurably } from "./durable-file.ts";
+import { dirname } from "node:path";
+import { makeFolder, writeTextDurably } from "@caramba/files";
 import { IntBuffer } from "./int-buffer.ts";
 import { MergeTable } from "./merge-table.ts";
 import { forEachWord } from "./pre-tokenize.ts";
@@ -61,7 +63,8 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Writes tokenizer.json (whole or not at all), for Caramba and for any Hugging Face tokenizer library. */
   async save(path: string): Promise<void> {
-    await writeFileDurably(path, this.#json);
+    await makeFolder(dirname(path));
+    await writeTextDurably(path, this.#json);
   }
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {

@@ -1,7 +1,9 @@
 // A tokenizer whose tokens are characters (Unicode code points), saved as JSON {type: "char", vocab: [...]}.
+
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
+import { makeFolder, writeTextDurably } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { writeFileDurably } from "./durable-file.ts";
 import { unknownId } from "./token-bytes.ts";
 import type { StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { isRecord } from "./tokenizer-json.ts";
@@ -57,7 +59,8 @@ export class CharTokenizer implements Tokenizer {
   }
 
   async save(path: string): Promise<void> {
-    await writeFileDurably(path, this.toJson());
+    await makeFolder(dirname(path));
+    await writeTextDurably(path, this.toJson());
   }
 
   /** Errors: CarambaError `unknown-character`, with its place. */

@@ -3,13 +3,13 @@
 // chat_template.json, and their special tokens in special_tokens_map.json. It is rendered as transformers does: with the
 // special tokens of the configuration, raise_exception and strftime_now. A template is someone else's program, so it
 // runs in a thread of its own with bounded memory and time (render-template.ts).
+
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { parseStrictJson, readError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { fileError } from "./durable-file.ts";
 import { type RenderLimits, renderTemplate } from "./render-template.ts";
-import { parseStrictJson } from "./strict-json.ts";
 import { isRecord } from "./tokenizer-json.ts";
 
 /** One message: `role` (system, user, assistant, tool ...), `content`, and whatever else a template reads. */
@@ -162,7 +162,7 @@ async function readSource(path: string, limit: number = MAX_TEMPLATE): Promise<s
       throw failed(`${path} is not a regular file`, "put the file in its place");
     if (stat.size <= limit) return await readFile(path, "utf8");
   } catch (error) {
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   }
   throw failed(`${path} is larger than ${limit >> 20} MiB`, "fetch the file again");
 }

@@ -1,12 +1,13 @@
 // Gathers a corpus of real text: named files whole, folders filtered. Files come in an order given by a hash of their
 // names, so that a byte budget takes an even sample, and so that the tail (which becomes validation) is like the rest.
+
 import { createHash } from "node:crypto";
 import { createReadStream, type Stats, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { readError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import type { Corpus, CorpusFile, TextDocument } from "./documents.ts";
-import { fileError } from "./durable-file.ts";
 import { type FoundFile, findTextFiles } from "./find-text-files.ts";
 import { NearCopies } from "./near-copies.ts";
 import { safeCut } from "./pre-tokenize.ts";
@@ -106,7 +107,7 @@ function statOf(path: string): Stats {
   try {
     return statSync(path);
   } catch (error) {
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   }
 }
 
@@ -125,7 +126,7 @@ async function takeFound(
   try {
     data = await readFile(file.path);
   } catch (error) {
-    throw fileError("read", file.path, error);
+    throw readError(file.path, error, "read");
   }
   let text: string;
   try {
@@ -202,7 +203,7 @@ async function* readPieces(path: string, bytes: number): AsyncIterable<string> {
         cause: error,
       });
     }
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   }
   checkNoNul(text, path);
   if (text !== "") yield text;

@@ -2,9 +2,10 @@
 // followed (in pnpm's layout every package then appears once, in the store), packages for one platform only are left
 // out, and of a package in several versions only the highest is taken. Names say package@version/path, not where the
 // package manager put it.
+
 import { type Dirent, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileError } from "./durable-file.ts";
+import { readError } from "@caramba/files";
 import { isRecord } from "./tokenizer-json.ts";
 
 /** A candidate: where it lies and what it is called in the corpus. */
@@ -82,7 +83,7 @@ function list(folder: string): Dirent[] {
   try {
     return readdirSync(folder, { withFileTypes: true });
   } catch (error) {
-    throw fileError("read", folder, error);
+    throw readError(folder, error, "read");
   }
 }
 

@@ -6,7 +6,6 @@ export { CharTokenizer } from "./char-tokenizer.ts";
 export { type ApplyChatTemplateOptions, type ChatMessage, ChatTemplate } from "./chat-template.ts";
 export { type CollectTextOptions, collectText } from "./collect-text.ts";
 export type { Corpus, CorpusFile, CorpusManifest, TextDocument } from "./documents.ts";
-export type { WriteBytes } from "./durable-file.ts";
 export { type EvalWindowsOptions, evalWindows, readWindows } from "./eval-windows.ts";
 export { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 export { HfTokenizer } from "./hf-tokenizer.ts";

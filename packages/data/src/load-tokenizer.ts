@@ -1,16 +1,16 @@
 // From what a manifest says ("byte", "tiktoken:o200k_base", a path) to a tokenizer.
+
 import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { parseStrictJson, readError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { BpeTokenizer } from "./bpe-tokenizer.ts";
 import { ByteTokenizer } from "./byte-tokenizer.ts";
 import { CharTokenizer } from "./char-tokenizer.ts";
-import { fileError } from "./durable-file.ts";
 import { readAddedTokens } from "./hf/added-tokens.ts";
 import { PipelineTokenizer } from "./hf/pipeline-tokenizer.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
-import { parseStrictJson } from "./strict-json.ts";
 import { isRankFile, tiktokenEncoding, tiktokenEncodings, tiktokenFile } from "./tiktoken-encodings.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord, parseBpeJson } from "./tokenizer-json.ts";
@@ -100,7 +100,7 @@ async function readText(path: string): Promise<string> {
     if (stat.size > MAX_FILE_BYTES) throw notTokenizer(path, "it is larger than 128 MiB");
     return await readFile(path, "utf8");
   } catch (error) {
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   }
 }
 

@@ -1,7 +1,8 @@
 // Reading token ids from .npy without loading it: pages are read where they are needed and a few are kept.
+
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { readError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { fileError } from "./durable-file.ts";
 import { MAX_HEADER_BYTES, type NpyHeader, parseNpyHeader, type TokenDType } from "./npy-header.ts";
 import { checkRange, type TokenSource } from "./token-source.ts";
 
@@ -29,7 +30,7 @@ export class NpyTokens implements TokenSource {
       this.#header = parseNpyHeader(start.subarray(0, got), size, path);
     } catch (error) {
       this.close();
-      throw fileError("read", path, error);
+      throw readError(path, error, "read");
     }
   }
 
@@ -86,7 +87,7 @@ export class NpyTokens implements TokenSource {
     try {
       got = readFully(this.#fd, bytes, dataOffset + first * itemBytes);
     } catch (error) {
-      throw fileError("read", this.path, error);
+      throw readError(this.path, error, "read");
     }
     if (got < bytes.length) {
       throw new CarambaError(`${this.path} became shorter while it was open`, {

@@ -1,21 +1,23 @@
 // Writing token ids to .npy as they come: the header's length is fixed, so the shape is filled in at the end. The file
 // appears under its name only when it is complete.
+
+import { dirname } from "node:path";
+import { type CreateFile, DurableFile, makeFolder } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { DurableFile, type WriteBytes } from "./durable-file.ts";
 import { HEADER_BYTES, npyHeader } from "./npy-header.ts";
 
 export interface NpyWriterOptions {
   /** Element type; `uint16` holds ids up to 65535 in half the space. Default `int32`. */
   readonly dtype?: "int32" | "uint16";
-  /** Does the writing; for tests of full disks. */
-  readonly write?: WriteBytes;
+  /** Makes the file to write into; for tests of full disks. */
+  readonly create?: CreateFile;
 }
 
 const BUFFERED_TOKENS = 1 << 18;
 
 /**
  * Streams token ids into a one-dimensional .npy file.
- * Errors: CarambaError `token-id` for an id that the element type cannot hold, `disk-full`, `file`. After an error, or
+ * Errors: CarambaError `token-id` for an id that the element type cannot hold, `disk-full`, `unwritable-file`. After an error, or
  * after `abort`, nothing is left and an older file of the same name is untouched.
  */
 export class NpyWriter {
@@ -35,7 +37,10 @@ export class NpyWriter {
 
   static async create(path: string, options: NpyWriterOptions = {}): Promise<NpyWriter> {
     const dtype = options.dtype ?? "int32";
-    return new NpyWriter(path, dtype, await DurableFile.create(path, options.write));
+    await makeFolder(dirname(path));
+    const file = await DurableFile.create(path, options.create);
+    await file.write(new Uint8Array(HEADER_BYTES));
+    return new NpyWriter(path, dtype, file);
   }
 
   /** Tokens appended so far. */
@@ -62,7 +67,7 @@ export class NpyWriter {
   /** Completes the file; `before` runs once everything is written, just ahead of the rename. */
   async close(before?: () => Promise<void>): Promise<void> {
     await this.#flush();
-    await this.#file.write(npyHeader(this.dtype, this.#written), 0);
+    await this.#file.overwrite(0, npyHeader(this.dtype, this.#written));
     await this.#file.commit(before);
   }
 
@@ -73,8 +78,7 @@ export class NpyWriter {
 
   async #flush(): Promise<void> {
     const { buffer, BYTES_PER_ELEMENT } = this.#buffer;
-    const bytes = new Uint8Array(buffer, 0, this.#buffered * BYTES_PER_ELEMENT);
-    await this.#file.write(bytes, HEADER_BYTES + this.#written * BYTES_PER_ELEMENT);
+    await this.#file.write(new Uint8Array(buffer, 0, this.#buffered * BYTES_PER_ELEMENT));
     this.#written += this.#buffered;
     this.#buffered = 0;
   }

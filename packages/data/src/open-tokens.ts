@@ -1,8 +1,9 @@
 // Opens a file of token ids by its kind: .npy, or whitespace-separated integers (.tokens, .txt).
+
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { extname, isAbsolute, join } from "node:path";
+import { readError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { fileError } from "./durable-file.ts";
 import { IntBuffer } from "./int-buffer.ts";
 import { isNpy } from "./npy-header.ts";
 import { NpyTokens } from "./npy-tokens.ts";
@@ -53,7 +54,7 @@ function* chunksOf(path: string, buffer: Uint8Array): Generator<Uint8Array> {
       yield buffer.subarray(0, got);
     }
   } catch (error) {
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

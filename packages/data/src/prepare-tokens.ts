@@ -1,12 +1,13 @@
 // Documents to a .npy file of token ids, with a sidecar that says from what: <name>.json beside <name>.npy. When the
 // sidecar already says the same, nothing is done.
+
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { extname } from "node:path";
+import { type CreateFile, readError, writeTextDurably } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import type { Corpus, TextDocument } from "./documents.ts";
-import { fileError, type WriteBytes, writeFileDurably } from "./durable-file.ts";
 import { NpyTokens } from "./npy-tokens.ts";
 import { NpyWriter } from "./npy-writer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -33,8 +34,8 @@ export interface PrepareTokensOptions {
   /** Called about ten times a second, and at the end. */
   readonly onProgress?: (progress: PrepareProgress) => void;
   readonly signal?: AbortSignal;
-  /** Does the writing; for tests of full disks. */
-  readonly write?: WriteBytes;
+  /** Makes the token file to write into; for tests of full disks. */
+  readonly create?: CreateFile;
 }
 
 /** What the sidecar holds (snake_case in the file as here). */
@@ -90,7 +91,7 @@ export async function prepareTokens(options: PrepareTokensOptions): Promise<Prep
     }
   }
 
-  const writer = await NpyWriter.create(output, { dtype, ...(options.write && { write: options.write }) });
+  const writer = await NpyWriter.create(output, { dtype, ...(options.create && { create: options.create }) });
   const digest = createHash("sha256");
   let documents = 0;
   let bytes = 0;
@@ -138,7 +139,7 @@ export async function prepareTokens(options: PrepareTokensOptions): Promise<Prep
   }
   const source = corpus?.manifest.sha256 ?? digest.digest("hex");
   const info: TokenFileInfo = { ...wanted, source_sha256: source, documents, bytes, tokens: writer.length };
-  await writeFileDurably(sidecarPath(output), `${JSON.stringify(info, null, 2)}\n`);
+  await writeTextDurably(sidecarPath(output), `${JSON.stringify(info, null, 2)}\n`);
   return { ...info, path: output, reused: false };
 }
 
@@ -152,7 +153,7 @@ export async function readTokenFileInfo(npyPath: string): Promise<TokenFileInfo 
   } catch (error) {
     // A damaged sidecar vouches for nothing; the tokens are made again.
     if (error instanceof SyntaxError) return undefined;
-    throw fileError("read", path, error);
+    throw readError(path, error, "read");
   }
 }
 

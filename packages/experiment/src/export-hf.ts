@@ -4,15 +4,8 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { loadTokenizer } from "@caramba/data";
-import {
-  carambaToHfConfig,
-  type ExportDType,
-  hfTensors,
-  removeFile,
-  type SpecialIds,
-  writeHfModel,
-  writeTextDurably,
-} from "@caramba/loader";
+import { removeFile, writeTextDurably } from "@caramba/files";
+import { carambaToHfConfig, type ExportDType, hfTensors, type SpecialIds, writeHfModel } from "@caramba/loader";
 import { type Model, mergeLora } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
 import {

@@ -11,8 +11,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { exportGraph, type WeightPlace, WeightsLayout } from "@caramba/backend-onnx";
+import { type DurableFile, removeFile, writeDurably } from "@caramba/files";
 import { stepGraph } from "@caramba/infer";
-import { type FileWriter, removeFile, writeDurably } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import { CarambaError, input, sym, type Tensor } from "@caramba/tensor";
 
@@ -72,7 +72,7 @@ function graphs(model: Model, withCache: boolean): Readonly<Record<string, Reado
   };
 }
 
-async function writeWeights(writer: FileWriter, places: readonly WeightPlace[]): Promise<void> {
+async function writeWeights(writer: DurableFile, places: readonly WeightPlace[]): Promise<void> {
   let at = 0;
   for (const { variable, offset, byteLength } of places) {
     if (offset > at) await writer.write(new Uint8Array(offset - at));

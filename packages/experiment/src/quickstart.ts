@@ -4,7 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { presets } from "@caramba/config";
 import { BpeTokenizer, type Corpus, collectText, loadTokenizer, prepareTokens, trainBpe } from "@caramba/data";
-import { writeTextDurably } from "@caramba/loader";
+import { writeTextDurably } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { type ExperimentOptions, type ExperimentResult, runExperiment } from "./run-experiment.ts";
 

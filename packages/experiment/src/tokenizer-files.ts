@@ -4,7 +4,8 @@ import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { BpeTokenizer, ByteTokenizer, CharTokenizer, TiktokenTokenizer, type Tokenizer } from "@caramba/data";
-import { openFile, removeFile, type SpecialIds, writeDurably, writeTextDurably } from "@caramba/loader";
+import { openFile, removeFile, writeDurably, writeTextDurably } from "@caramba/files";
+import type { SpecialIds } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 
 /** What is known of a model's tokenizer after its files were written. */

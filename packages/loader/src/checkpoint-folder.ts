@@ -2,12 +2,12 @@
 // {run}_{phase}_block{b}_step{n}.safetensors and {run}_{phase}_final.safetensors. Which one is the latest is decided by
 // what the files say, never by their dates; a damaged latest one is an error, not a reason to fall back silently. A file
 // that cannot be read is placed by its name: blocks are trained in ascending order.
+
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { type CreateFile, makeFolder, removeFile, systemCode } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { type Checkpoint, type CheckpointState, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { type CreateFile, makeFolder, removeFile } from "./durable-file.ts";
-import { systemCode } from "./random-access.ts";
 import type { TensorData } from "./safetensors-file.ts";
 import type { DeferredTensor } from "./safetensors-write.ts";
 

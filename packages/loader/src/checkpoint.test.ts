@@ -1,12 +1,12 @@
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { canonicalJson } from "@caramba/files";
 import type { CarambaError } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { checkpointOfStep } from "../test-support/checkpoint-of-step.ts";
 import { loadCheckpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
-import { canonicalJson } from "./strict-json.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "caramba-checkpoint-"));
 afterAll(() => rm(folder, { recursive: true }));

@@ -1,13 +1,19 @@
 // A Caramba checkpoint: one safetensors file, so it is there whole or not at all. Tensors are named `model.<parameter>`,
 // `optimizer.m.<parameter>` and `optimizer.v.<parameter>` (AdamW's two moments); everything else needed to go on
 // exactly where training stopped is JSON in the file's metadata.
+import {
+  type CreateFile,
+  canonicalJson,
+  type Json,
+  JsonError,
+  openFile,
+  parseStrictJson,
+  type RandomAccess,
+} from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import type { CreateFile } from "./durable-file.ts";
-import { openFile, type RandomAccess } from "./random-access.ts";
 import { SafetensorsFile, type TensorData, type TensorSource } from "./safetensors-file.ts";
 import { quote } from "./safetensors-header.ts";
 import { type DeferredTensor, writeSafetensors } from "./safetensors-write.ts";
-import { canonicalJson, type Json, JsonError, parseStrictJson } from "./strict-json.ts";
 
 const format = "caramba-checkpoint";
 const version = 1;

@@ -1,8 +1,10 @@
 // A hundred thousand damaged files of every format, in memory: each is read within its bounds, or refused with a reason.
 // What is damaged are bytes at random and the parts that mean something: lengths, JSON, opcodes, records of the archive.
+
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { memorySource } from "@caramba/files";
 import { afterAll, expect, it } from "vitest";
 import { buildFile } from "../test-support/build-file.ts";
 import { buildZip, type ZipPart } from "../test-support/build-zip.ts";
@@ -12,7 +14,6 @@ import { type Dice, damage, damageText, demand, fuzz, splice, WatchedFile } from
 import { checkpointFrom, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { importConfig } from "./hf-model.ts";
 import { PyTorchFile } from "./pytorch-file.ts";
-import { memorySource } from "./random-access.ts";
 import { isFloatDType, safetensorsBytes } from "./safetensors-dtype.ts";
 import { SafetensorsFile, type TensorSource } from "./safetensors-file.ts";
 import { ShardedSafetensors } from "./safetensors-index.ts";

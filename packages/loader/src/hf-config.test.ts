@@ -1,10 +1,11 @@
 // Which config.json means what: the families' own keys and defaults, as transformers 5.23 reads them, and the way back.
+
 import type { AttentionLayerConfig, ModelConfig, NodeConfig } from "@caramba/config";
+import type { Json } from "@caramba/files";
 import { describe, expect, it } from "vitest";
 import { hfConfigToCaramba } from "./hf-config.ts";
 import { carambaToHfConfig } from "./hf-export-config.ts";
 import { decoderBlocks } from "./hf-names.ts";
-import type { Json } from "./strict-json.ts";
 
 type Keys = Record<string, Json>;
 const base = {

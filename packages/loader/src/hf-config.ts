@@ -9,17 +9,19 @@ import {
   type ModelInput,
   modelConfig,
 } from "@caramba/config";
+import type { Json } from "@caramba/files";
 import { readDbaAttention } from "./hf-dba.ts";
 import { dbaFamily, type HfFamily, hfActivations, hfFamilies } from "./hf-families.ts";
 import { badConfig, clip, HfFields, unsupported } from "./hf-fields.ts";
 import { readRope } from "./hf-rope.ts";
-import type { Json } from "./strict-json.ts";
 
 /** A model read from a config.json. */
 export interface ImportedConfig {
   readonly model: ModelConfig;
   /** Keys that were given but have no bearing on what the model computes, as far as Caramba knows. */
   readonly ignored: readonly string[];
+  /** Those of them that transformers' classes of these families do not have either: what they say, nobody here knows. */
+  readonly unknown: readonly string[];
 }
 
 /** What attention layers may differ in. */
@@ -27,6 +29,34 @@ interface LayerKind {
   readonly window: number | null;
   readonly rotated: boolean;
 }
+
+/**
+ * Keys of transformers' classes, now or in earlier versions, that say nothing of what a model computes: what is asked of
+ * a pass, how training begins, ids, names, the type that weights are kept in; and those of a family's relatives that its
+ * own class does not read.
+ */
+const neutralKeys: ReadonlySet<string> = new Set([
+  ...[
+    "_name_or_path",
+    "transformers_version",
+    "name_or_path",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "finetuning_task",
+  ],
+  ...[
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "use_cache",
+    "chunk_size_feed_forward",
+    "torchscript",
+  ],
+  ...["initializer_range", "pretraining_tp", "dtype", "torch_dtype", "_attn_implementation", "attn_implementation"],
+  ...["bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "is_llama_config", "use_mrope"],
+  ...["attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers", "head_dim"],
+]);
 
 const maxLayers = 100_000;
 
@@ -67,7 +97,8 @@ export function hfConfigToCaramba(json: Json, place = "config.json"): ImportedCo
     blockSize: fields.get("max_position_embeddings", "size", family.context),
   };
   try {
-    return { model: modelConfig(input), ignored: fields.unread };
+    const ignored = fields.unread;
+    return { model: modelConfig(input), ignored, unknown: ignored.filter((key) => !neutralKeys.has(key)) };
   } catch (error) {
     if (error instanceof ConfigError) throw badConfig(place, error.message, error);
     throw error;
@@ -100,6 +131,8 @@ function refuseOtherComputations(fields: HfFields, family: HfFamily): void {
   const isOne = (value: Json): boolean => value === 1;
   for (const key of [
     "quantization_config",
+    "compression_config",
+    "quantization",
     "add_cross_attention",
     "is_encoder_decoder",
     "attn_logit_softcapping",

@@ -1,9 +1,10 @@
 // model_type caramba_dba: a Llama whose attention is decoupled (DBA), in the form of a Hugging Face folder. transformers
 // has no such class; docs/checkpoints.md documents every key and tensor, so that one can be written. Keys that a Llama has
 // mean the same; those of attention are here. Widths are per head.
+
 import { type AttentionLayerConfig, type AttentionLayerInput, attentionGeometry } from "@caramba/config";
+import type { Json } from "@caramba/files";
 import type { HfFields } from "./hf-fields.ts";
-import type { Json } from "./strict-json.ts";
 
 const flags = {
   rope_enabled: ["ropeEnabled", true],

@@ -1,13 +1,14 @@
 // A Caramba model as a Hugging Face config.json: of the first family that can say what the model computes, or of
 // caramba_dba for decoupled attention. What no family can say is refused, with the reason of each that came near.
+
 import type { AttentionLayerConfig, GLULayerConfig, ModelConfig, SwiGLULayerConfig } from "@caramba/config";
+import type { Json } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { writeDbaAttention } from "./hf-dba.ts";
 import { dbaFamily, type HfFamily, hfActivations, hfFamilies } from "./hf-families.ts";
 import { unsupported } from "./hf-fields.ts";
 import { type DecoderModel, decoderBlocks } from "./hf-names.ts";
 import { writeRope } from "./hf-rope.ts";
-import type { Json } from "./strict-json.ts";
 
 /** Number format of exported weights. */
 export type ExportDType = "float32" | "bfloat16" | "float16";

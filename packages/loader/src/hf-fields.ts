@@ -1,7 +1,7 @@
 // The keys of a Hugging Face config.json, checked as they are read. A key that is read is known; the others are listed,
 // so that nothing is passed over unseen. As in transformers, null means that a key is not given.
+import type { Json } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import type { Json } from "./strict-json.ts";
 
 export type JsonObject = { readonly [key: string]: Json };
 

@@ -1,8 +1,10 @@
 // Tiny Llamas written by Python (fixtures/loader/generate.py), whose logits numpy computed in float64 from Hugging
 // Face's names and layout: loaded here into a Caramba model, they must come out the same.
+
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Json } from "@caramba/files";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
@@ -17,7 +19,6 @@ import { f32ToBf16, toFloat32 } from "./safetensors-dtype.ts";
 import { SafetensorsFile, type TensorData } from "./safetensors-file.ts";
 import { openSafetensors } from "./safetensors-index.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
-import type { Json } from "./strict-json.ts";
 
 const root = await mkdtemp(join(tmpdir(), "caramba-hf-"));
 afterAll(() => rm(root, { recursive: true }));

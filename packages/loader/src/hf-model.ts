@@ -1,8 +1,10 @@
 // A Hugging Face folder with a model of the Llama family (config.json and weights, safetensors or PyTorch's, single or
 // sharded) as a Caramba model, tensor by tensor.
+
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
+import { type Json, JsonError, parseStrictJson, readTextFile } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { list } from "./checkpoint.ts";
 import { demandFinite, type FiniteOptions } from "./finite.ts";
@@ -10,9 +12,7 @@ import { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 import { hfTensors, type TensorPair } from "./hf-names.ts";
 import { weightNames } from "./hub-select.ts";
 import type { PyTorchOptions } from "./pytorch-file.ts";
-import { readTextFile } from "./random-access.ts";
 import { missingTensor, type TensorSource } from "./safetensors-file.ts";
-import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
 import { openWeights } from "./weights.ts";
 
 const maxConfigBytes = 16 << 20;
@@ -24,7 +24,12 @@ export interface HfModel {
   /** Parameters by Caramba path. */
   readonly parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Keys of config.json and tensors that were not used because they do not change what the model computes. */
-  readonly ignored: { readonly keys: readonly string[]; readonly tensors: readonly string[] };
+  readonly ignored: {
+    readonly keys: readonly string[];
+    /** Those of the keys that are unknown in these families, to transformers too. */
+    readonly unknown: readonly string[];
+    readonly tensors: readonly string[];
+  };
   /**
    * Values of one parameter in Caramba's layout, as float32.
    * @throws CarambaError as `TensorSource.readFloat32`; `non-finite-weights` unless those are allowed.
@@ -54,7 +59,7 @@ export function importConfig(text: string, path: string): ImportedConfig {
  * that are missing, unexpected or of another shape; as `openWeights`.
  */
 export async function openHfModel(folder: string, options: FiniteOptions & PyTorchOptions = {}): Promise<HfModel> {
-  const { model, ignored } = await readHfConfig(folder);
+  const { model, ignored, unknown } = await readHfConfig(folder);
   const source = await openWeights(await findWeights(folder), options);
   try {
     const { pairs, unused } = match(model, source);
@@ -62,7 +67,7 @@ export async function openHfModel(folder: string, options: FiniteOptions & PyTor
       folder,
       config: model,
       parameters: new Map([...pairs.values()].map(({ ours, shape }) => [ours, { shape }])),
-      ignored: { keys: ignored, tensors: unused },
+      ignored: { keys: ignored, unknown, tensors: unused },
       async read(path) {
         const pair = pairs.get(path);
         if (!pair) throw missingTensor(folder, path, [...pairs.keys()]);

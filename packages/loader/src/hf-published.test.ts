@@ -1,10 +1,11 @@
 // config.json as published with models of each family, word for word but for their dates, against the numbers of parameters
 // that the models are published with, and against what transformers makes of their keys.
+
 import type { AttentionLayerConfig } from "@caramba/config";
+import type { Json } from "@caramba/files";
 import { describe, expect, it } from "vitest";
 import { hfConfigToCaramba } from "./hf-config.ts";
 import { decoderBlocks, hfTensors } from "./hf-names.ts";
-import type { Json } from "./strict-json.ts";
 
 interface Published {
   readonly config: Record<string, Json>;

@@ -1,10 +1,11 @@
 // A Caramba model as a Hugging Face folder: config.json and safetensors, in one file or, above a size limit, in shards
 // with an index. Weights are read, converted and written one at a time.
+
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
+import { makeFolder, removeFile, writeTextDurably } from "@caramba/files";
 import { CarambaError, f32ToF16 } from "@caramba/tensor";
-import { makeFolder, removeFile, writeTextDurably } from "./durable-file.ts";
 import { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
 import { hfTensors, type TensorPair } from "./hf-names.ts";
 import { transposeMatrix } from "./matrix.ts";

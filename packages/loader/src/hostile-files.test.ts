@@ -1,10 +1,12 @@
 // What stands in the place of a file without being one, and files that state far more than they hold: refused at once,
 // by name, whatever opens them.
+
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, open, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { memorySource, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { buildZip } from "../test-support/build-zip.ts";
@@ -12,7 +14,6 @@ import { fixturePath } from "../test-support/fixture.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { openHfModel } from "./hf-model.ts";
 import { PyTorchFile } from "./pytorch-file.ts";
-import { memorySource, type RandomAccess } from "./random-access.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 import { openSafetensors } from "./safetensors-index.ts";
 import { openWeights } from "./weights.ts";

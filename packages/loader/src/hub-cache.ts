@@ -3,13 +3,13 @@
 //   models--org--name/snapshots/<commit>/<path>     links to them
 //   models--org--name/refs/<revision>               the commit that a branch or tag stood for
 // A reference is written last, so that what it names is complete.
+
 import { randomBytes } from "node:crypto";
 import { copyFile, link, realpath, rename, stat, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { makeFolder, writeError, writeTextDurably } from "./durable-file.ts";
+import { makeFolder, readTextFile, systemCode, writeError, writeTextDurably } from "@caramba/files";
 import { type ContentHash, isCommit, type RemoteFile } from "./hub-api.ts";
-import { weightNames } from "./hub-select.ts";
-import { readTextFile, systemCode } from "./random-access.ts";
+import { tokenizerNames, weightNames } from "./hub-select.ts";
 import { readShardNames } from "./safetensors-index.ts";
 
 /** The part of the cache that belongs to one model. */
@@ -90,6 +90,13 @@ export class HubCache {
       return [...config, ...lacking];
     }
     return [...config, ...names.slice(0, 1)];
+  }
+
+  /** The same for the tokenizer alone. */
+  async missingTokenizer(commit: string, folder: string): Promise<string[]> {
+    const place = this.snapshot(commit, folder);
+    for (const name of tokenizerNames) if ((await sizeOf(join(place, name))) !== null) return [];
+    return tokenizerNames.slice(0, 1);
   }
 }
 

@@ -1,11 +1,12 @@
 // One content from the Hub to the cache. It grows in a file of its own, `<hash>.<process>-<random>.incomplete`, and
 // takes its name when every byte is there and hashes to what the Hub announced. Whoever is interrupted leaves the file;
 // the next download takes it over, hashes what is there, and asks for the rest alone.
+
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { ownerIsGone, syncFolder, thisProcess, writeError } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { ownerIsGone, syncFolder, thisProcess, writeError } from "./durable-file.ts";
 import type { ContentHash, RemoteFile } from "./hub-api.ts";
 import { sizeOf } from "./hub-cache.ts";
 import type { Answer, HubHttp } from "./hub-http.ts";

@@ -1,11 +1,12 @@
 // One request at a time to the Hub: redirects followed by hand, so that the token goes to the Hub's own address and
 // nowhere else; connections that carry nothing given up; failures that may pass tried again, with growing pauses.
 // Addresses in messages have no query: signed links of storage servers are secrets too.
+
 import { setTimeout as sleep } from "node:timers/promises";
+import { systemCode } from "@caramba/files";
 import { printable } from "./hub-id.ts";
 import { type Asked, badAnswer, givenUp, refusal, Transient } from "./hub-refusal.ts";
 import type { HubSettings } from "./hub-settings.ts";
-import { systemCode } from "./random-access.ts";
 
 /** What came back, with its body as it arrives. */
 export interface Answer {

@@ -24,6 +24,9 @@ const accompanying = new Set([
   "vocab.txt",
 ]);
 
+/** What a tokenizer is read from, in the order of preference. */
+export const tokenizerNames: readonly string[] = ["tokenizer.json", "tokenizer.model"];
+
 /** None of the files above is larger; tokenizers of a quarter million words have some 30 MB. */
 const maxTextBytes = 512 << 20;
 
@@ -61,6 +64,25 @@ export function neededFiles(files: readonly RemoteFile[], id: HubId, pickle: boo
     if (file.size > maxTextBytes)
       throw refuse(`has a ${file.name} of ${file.size} bytes, which cannot be right`, "name another revision");
   return { small: [...small, ...indexed], weights };
+}
+
+/** @throws CarambaError `hub-no-model` where there is no tokenizer. */
+export function tokenizerFiles(
+  files: readonly RemoteFile[],
+  id: HubId,
+): { readonly beside: readonly RemoteFile[]; readonly main: RemoteFile } {
+  const named = new Map(files.map((file) => [file.name, file]));
+  const main = tokenizerNames.map((name) => named.get(name)).find((file) => file !== undefined);
+  const refuse = (what: string) =>
+    new CarambaError(`${hubIdText(id)} ${what}`, {
+      code: "hub-no-model",
+      remedy: "name a repository with a tokenizer.json",
+    });
+  if (!main) throw refuse(`has neither ${tokenizerNames.join(" nor ")}`);
+  const beside = [...named.values()].filter((file) => accompanying.has(file.name) && file !== main);
+  for (const file of [main, ...beside])
+    if (file.size > maxTextBytes) throw refuse(`has a ${file.name} of ${file.size} bytes, which cannot be right`);
+  return { beside, main };
 }
 
 /** The shards that an index names. @throws CarambaError `hub-no-model` where one is not in the list. */

@@ -1,10 +1,11 @@
 // Where the Hub is, what it is told and where downloads are kept: options, and the environment variables of Hugging
 // Face's own tools, with their meaning and their defaults, so that one download serves Python and Caramba alike.
+
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { systemCode } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { systemCode } from "./random-access.ts";
 
 /** What happened while a model was fetched. */
 export type HubEvent =

@@ -9,7 +9,7 @@ import { HubHttp } from "./hub-http.ts";
 import { type HubId, hubIdText } from "./hub-id.ts";
 import { HubProgress } from "./hub-progress.ts";
 import type { Asked } from "./hub-refusal.ts";
-import { neededFiles, shardFiles } from "./hub-select.ts";
+import { neededFiles, shardFiles, tokenizerFiles } from "./hub-select.ts";
 import { type HubOptions, type HubSettings, hubSettings } from "./hub-settings.ts";
 import { readShardNames } from "./safetensors-index.ts";
 
@@ -29,12 +29,38 @@ export interface HubModel {
  * `hub-busy`, `hub-response`, `hub-hash`, `hub-no-model`, `bad-endpoint`, `bad-token`, `disk-full`, `unwritable-file`;
  * the signal's reason when it is aborted.
  */
-export async function fetchModel(id: HubId, options: HubOptions = {}): Promise<HubModel> {
+export function fetchModel(id: HubId, options: HubOptions = {}): Promise<HubModel> {
+  return fetchParts(id, options, {
+    missing: (cache, commit, { pickle }) => cache.missing(commit, id.folder, pickle),
+    download,
+  });
+}
+
+/**
+ * The same for the tokenizer of a model alone: tokenizer.json (or tokenizer.model) and what stands beside it. The folder is
+ * for `loadTokenizer`; it holds the model too where that was fetched.
+ * @throws CarambaError as `fetchModel`; `hub-no-model` where there is no tokenizer.
+ */
+export function fetchTokenizer(id: HubId, options: HubOptions = {}): Promise<HubModel> {
+  return fetchParts(id, options, {
+    missing: (cache, commit) => cache.missingTokenizer(commit, id.folder),
+    download: downloadTokenizer,
+  });
+}
+
+/** What is wanted of a repository. */
+interface Parts {
+  /** Names of what is not in the cache; empty where all is there. */
+  missing(cache: HubCache, commit: string, settings: HubSettings): Promise<string[]>;
+  download(remote: RemoteModel, work: Work): Promise<void>;
+}
+
+async function fetchParts(id: HubId, options: HubOptions, parts: Parts): Promise<HubModel> {
   const settings = hubSettings(options);
   settings.signal?.throwIfAborted();
   const cache = new HubCache(settings.cacheDir, id.repository);
   const commit = await cache.commitOf(id.revision);
-  const missing = commit === null ? null : await cache.missing(commit, id.folder, settings.pickle);
+  const missing = commit === null ? null : await parts.missing(cache, commit, settings);
   const here = (known: string): HubModel => ({ id, commit: known, folder: cache.snapshot(known, id.folder) });
   const isComplete = commit !== null && missing?.length === 0;
   if (isComplete && (settings.offline || isCommit(id.revision))) return here(commit);
@@ -50,7 +76,7 @@ export async function fetchModel(id: HubId, options: HubOptions = {}): Promise<H
     settings.onEvent({ type: "note", message: `${error.message}: using ${hubIdText(id)} as of commit ${commit}` });
     return here(commit);
   }
-  await download(remote, { id, settings, cache, http });
+  await parts.download(remote, { id, settings, cache, http });
   await cache.remember(id.revision, remote.commit);
   return here(remote.commit);
 }
@@ -76,6 +102,18 @@ async function download({ commit, files }: RemoteModel, work: Work): Promise<voi
   progress.expect(large);
   await demandSpace(large, commit, work);
   await fetchAll(large, commit, work, progress);
+  progress.end();
+}
+
+async function downloadTokenizer({ commit, files }: RemoteModel, work: Work): Promise<void> {
+  const { beside, main } = tokenizerFiles(files, work.id);
+  await work.cache.prepare(commit, work.id.folder);
+  const progress = new HubProgress(work.settings.onEvent);
+  progress.expect([...beside, main]);
+  await demandSpace([...beside, main], commit, work);
+  // The one that is looked for comes last: where it is, the others are.
+  await fetchAll(beside, commit, work, progress);
+  await fetchAll([main], commit, work, progress);
   progress.end();
 }
 
@@ -159,6 +197,7 @@ function notHere(id: HubId, { cacheDir }: HubSettings, missing: readonly string[
   const what = missing ? `is incomplete (without ${missing.slice(0, 3).join(", ")})` : "was never downloaded";
   return new CarambaError(`${hubIdText(id)} ${what} in ${cacheDir}, and the network is not to be used`, {
     code: "hub-offline",
-    remedy: "run once without HF_HUB_OFFLINE, or name the folder of a model that is here",
+    remedy:
+      "run once without --offline and HF_HUB_OFFLINE, name the cache that has it (HF_HUB_CACHE), or a folder with a model",
   });
 }

@@ -20,7 +20,6 @@ export {
   type SaveCheckpointOptions,
   saveCheckpoint,
 } from "./checkpoint-folder.ts";
-export { type FileWriter, removeFile, writeDurably, writeTextDurably } from "./durable-file.ts";
 export type { FiniteOptions } from "./finite.ts";
 export { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 export { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
@@ -28,11 +27,10 @@ export { type FittedParameter, fitHf, type HfFit } from "./hf-fit.ts";
 export { type HfModel, openHfModel, readHfConfig } from "./hf-model.ts";
 export { hfTensors, type TensorPair } from "./hf-names.ts";
 export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
-export { fetchModel, type HubModel } from "./hub.ts";
+export { fetchModel, fetchTokenizer, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
 export type { HubEvent, HubOptions } from "./hub-settings.ts";
 export { PyTorchFile, type PyTorchOptions } from "./pytorch-file.ts";
-export { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 export {
   f32ToBf16,
   isFloatDType,
@@ -45,6 +43,5 @@ export { SafetensorsFile, type TensorData, type TensorSource } from "./safetenso
 export type { TensorInfo } from "./safetensors-header.ts";
 export { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
 export { type DeferredTensor, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors-write.ts";
-export type { Json } from "./strict-json.ts";
 export { keptVariables, type RestoreOptions, restore, tensorsOf } from "./variables.ts";
 export { openWeights } from "./weights.ts";

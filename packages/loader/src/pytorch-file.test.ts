@@ -1,14 +1,15 @@
 // The reader against files that PyTorch wrote, and what PyTorch reads in them (fixtures/loader/generate_pt.py).
+
 import { existsSync } from "node:fs";
 import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openFile, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
 import { openHfModel } from "./hf-model.ts";
 import { PyTorchFile, type PyTorchOptions } from "./pytorch-file.ts";
-import { openFile, type RandomAccess } from "./random-access.ts";
 import { safetensorsBytes } from "./safetensors-dtype.ts";
 import { openWeights } from "./weights.ts";
 

@@ -1,6 +1,7 @@
 // A PyTorch file (.pt, .pth, .bin, .ckpt), opened: the zip archive that torch.save writes since version 1.6, with
 // `data.pkl`, a pickle that describes tensors, and `data/0`, `data/1`, ... with their bytes. The pickle runs on a machine
 // that can build descriptions of tensors and nothing else (pickle.ts, pytorch-pickle.ts); bytes are read by tensor.
+import { memorySource, openFile, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import {
   describeKey,
@@ -12,7 +13,6 @@ import {
   unpickle,
 } from "./pickle.ts";
 import { isContiguous, PickledTensor, spanOf, stateDictHost } from "./pytorch-pickle.ts";
-import { memorySource, openFile, type RandomAccess } from "./random-access.ts";
 import { allocate, demandReal, readTensor, readTensorFloat32, type TensorHolder } from "./read-tensor.ts";
 import { safetensorsBytes } from "./safetensors-dtype.ts";
 import {

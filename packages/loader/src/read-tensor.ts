@@ -1,8 +1,8 @@
 // Tensors that lie in a file as one run of bytes, row-major: read whole, or converted to float32 piece by piece.
+import type { RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { checksum, checksumText } from "./checksum.ts";
 import { turnRows } from "./matrix.ts";
-import type { RandomAccess } from "./random-access.ts";
 import { isFloatDType, toFloat32, viewAs } from "./safetensors-dtype.ts";
 import type { MatrixLayout, TensorData } from "./safetensors-file.ts";
 import { quote, type TensorInfo } from "./safetensors-header.ts";

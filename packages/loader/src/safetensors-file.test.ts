@@ -1,10 +1,11 @@
 // The reader against files written by Python's safetensors, numpy and ml_dtypes (fixtures/loader/generate.py).
+
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { memorySource } from "@caramba/files";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
-import { memorySource } from "./random-access.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 import { writeSafetensors } from "./safetensors-write.ts";

@@ -1,7 +1,8 @@
 // One safetensors file, opened: its header is read and checked, its tensors are read one at a time when asked for.
+
 import { endianness } from "node:os";
+import { openFile, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { openFile, type RandomAccess } from "./random-access.ts";
 import { readTensor, readTensorFloat32, type TensorHolder } from "./read-tensor.ts";
 import type { SafetensorsDType, TensorArray } from "./safetensors-dtype.ts";
 import { badSafetensors, quote, readHeader, type SafetensorsHeader, type TensorInfo } from "./safetensors-header.ts";

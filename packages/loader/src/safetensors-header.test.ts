@@ -1,9 +1,9 @@
 // Files that lie about themselves. Each is refused with a reason that names the tensor.
 
+import { memorySource } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { buildFile } from "../test-support/build-file.ts";
-import { memorySource } from "./random-access.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 
 const open = (bytes: Uint8Array): Promise<SafetensorsFile> => SafetensorsFile.from(memorySource(bytes, "f"));

@@ -2,10 +2,9 @@
 // {"__metadata__": {string: string}, name: {"dtype", "shape", "data_offsets": [begin, end]}}, then the data. Offsets
 // count from the end of the header; tensors must cover the data exactly, without overlap and without holes
 // (https://github.com/huggingface/safetensors, "Format"). Everything a reader will later trust is checked here, once.
+import { decodeUtf8, JsonError, JsonReader, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { decodeUtf8, type RandomAccess } from "./random-access.ts";
 import { isSafetensorsDType, type SafetensorsDType, safetensorsBytes, safetensorsDTypes } from "./safetensors-dtype.ts";
-import { JsonError, JsonReader } from "./strict-json.ts";
 
 /** Longest header that is read, in bytes; the limit of the format's own reader. */
 export const maxHeaderBytes: number = 100_000_000;

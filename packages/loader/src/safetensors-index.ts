@@ -2,10 +2,11 @@
 // `pytorch_model.bin.index.json`):
 // {"metadata": {...}, "weight_map": {tensor name: file name}}. The index comes from strangers, so the files that it names
 // must lie in its own folder, also after symbolic links are followed.
+
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
+import { JsonError, JsonReader, readTextFile, systemCode } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { readTextFile, systemCode } from "./random-access.ts";
 import {
   type MatrixLayout,
   missingTensor,
@@ -14,7 +15,6 @@ import {
   type TensorSource,
 } from "./safetensors-file.ts";
 import { maxHeaderBytes, quote, type TensorInfo } from "./safetensors-header.ts";
-import { JsonError, JsonReader } from "./strict-json.ts";
 
 const maxShards = 10_000;
 

@@ -1,9 +1,9 @@
 // Layouts of tensors in a safetensors file, whose soundness is decided by counting, byte by byte.
+import { memorySource } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { buildFile } from "../test-support/build-file.ts";
-import { memorySource } from "./random-access.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
 
 interface Planned {

@@ -1,11 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { WritableHandle } from "@caramba/files";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { WritableHandle } from "./durable-file.ts";
-import { writeDurably, writeTextDurably } from "./durable-file.ts";
 import { type SafetensorsDType, safetensorsBytes, safetensorsDTypes, viewAs } from "./safetensors-dtype.ts";
 import { SafetensorsFile, type TensorData } from "./safetensors-file.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
@@ -122,7 +120,7 @@ function failingDisk(code: string, after: number, calls: string[]): () => Promis
   });
 }
 
-describe("writeDurably", () => {
+describe("a write that fails", () => {
   it("says that the disk is full, closes, and leaves the old file as it was", async () => {
     const folder = await newFolder();
     const path = join(folder, "f");
@@ -151,56 +149,5 @@ describe("writeDurably", () => {
     } as const;
     await expect(writeSafetensors(path, broken)).rejects.toThrow("no more");
     expect(await readdir(folder)).toEqual([]);
-  });
-
-  it("has nothing under the final name before the content is complete", async () => {
-    const folder = await newFolder();
-    const seen: string[][] = [];
-    await writeDurably(join(folder, "f"), async (writer) => {
-      await writer.write(Uint8Array.of(1, 2));
-      seen.push(await readdir(folder));
-      await writer.overwrite(0, Uint8Array.of(7));
-    });
-    expect(seen).toEqual([[expect.stringMatching(/^\.f\..*\.tmp$/)]]);
-    expect([...(await readFile(join(folder, "f")))]).toEqual([7, 2]);
-    expect(await readdir(folder)).toEqual(["f"]);
-  });
-
-  it("lets many write the same file at once: one of them wins whole", async () => {
-    const folder = await newFolder();
-    const texts = Array.from({ length: 20 }, (_, i) => String(i).repeat(1000 + i));
-    await Promise.all(texts.map((text) => writeTextDurably(join(folder, "f"), text)));
-    expect(texts).toContain(await readFile(join(folder, "f"), "utf8"));
-    expect(await readdir(folder)).toEqual(["f"]);
-  });
-
-  it("says that a folder is missing", async () => {
-    await expect(writeTextDurably(join(root, "none", "f"), "x")).rejects.toMatchObject({ code: "missing-folder" });
-  });
-
-  it("cleans up after dead processes only", async () => {
-    const folder = await newFolder();
-    let mine = "";
-    await writeDurably(join(folder, "f"), async () => {
-      mine = (await readdir(folder)).find((name) => name.endsWith(".tmp")) ?? "";
-      // Another write in between must leave this one's file alone.
-      await writeTextDurably(join(folder, "g"), "x");
-      expect(await readdir(folder)).toContain(mine);
-    });
-    const dead = Number(execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }));
-    const rename = (host: string, pid: number, start: string): string =>
-      mine.replace(/\.([0-9a-f]{8})-[0-9]+-([0-9a-f]{8})-/, `.${host || "$1"}-${pid}-${start || "$2"}-`);
-    const ofTheDead = rename("", dead, "");
-    const ofAReusedNumber = rename("", process.pid, "deadbeef");
-    const ofTheLiving = rename("", process.pid, "");
-    const ofAnotherMachine = rename("00000000", dead, "");
-    const unrelated = [".f.tmp", "f.tmp", `${ofTheDead}x`];
-    const all = [ofTheDead, ofAReusedNumber, ofTheLiving, ofAnotherMachine, ...unrelated];
-    for (const name of all) await writeFile(join(folder, name), "");
-    await writeTextDurably(join(folder, "f"), "x");
-    const left = await readdir(folder);
-    expect(left).not.toContain(ofTheDead);
-    if (process.platform === "linux") expect(left).not.toContain(ofAReusedNumber);
-    for (const name of [ofTheLiving, ofAnotherMachine, ...unrelated]) expect(left).toContain(name);
   });
 });

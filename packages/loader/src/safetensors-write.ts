@@ -1,10 +1,11 @@
 // Writes safetensors files: one pass over the tensors, whatever their size, and the same bytes for the same content.
 // Tensors are ordered by element size (largest first), then name, so that each begins at a multiple of its element
 // size without holes, which the format does not allow.
+
 import { endianness } from "node:os";
+import { type CreateFile, writeDurably } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { checksum, checksumText } from "./checksum.ts";
-import { type CreateFile, writeDurably } from "./durable-file.ts";
 import { carries, type SafetensorsDType, safetensorsBytes, type TensorArray } from "./safetensors-dtype.ts";
 import type { TensorData } from "./safetensors-file.ts";
 import { checksumKey, maxHeaderBytes, quote } from "./safetensors-header.ts";

@@ -1,8 +1,8 @@
 // The zip reader against archives that state what is not so, and one of several GiB that exists only as statements.
+import { memorySource, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { buildZip, concat, fields, type ZipPart } from "../test-support/build-zip.ts";
-import { memorySource, type RandomAccess } from "./random-access.ts";
 import { readZipDirectory } from "./zip-archive.ts";
 
 const data = Uint8Array.of(1, 2, 3, 4);

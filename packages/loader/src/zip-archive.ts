@@ -2,8 +2,8 @@
 // range of the file; what is compressed is told apart, and never expanded. Statements of the two headers of an entry are held against each other and against the file, so that no two
 // entries share a byte and none ends outside. Format: PKWARE's APPNOTE 6.3.10, sections 4.3 and 4.5.3 (ZIP64). Checksums
 // are not verified: torch.serialization.set_crc32_options(False) writes files with wrong ones, and PyTorch reads no other.
+import { decodeUtf8, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { decodeUtf8, type RandomAccess } from "./random-access.ts";
 import { quote } from "./safetensors-header.ts";
 
 /** Where the content of an entry lies. */

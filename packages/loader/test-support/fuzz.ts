@@ -1,7 +1,7 @@
 // For tests: many damaged copies of valid files, each made by a seed and its number alone, so that one that is found can be
 // made again; and what is asked of whatever reads them.
+import { memorySource, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
-import { memorySource, type RandomAccess } from "../src/random-access.ts";
 
 /** Numbers that follow from a seed (mulberry32). */
 export class Dice {

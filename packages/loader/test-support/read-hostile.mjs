@@ -3,7 +3,8 @@
 import { fromSource } from "./from-source.mjs";
 
 const { load, close } = await fromSource();
-const { memorySource } = await load("/src/random-access.ts");
+
+const { memorySource } = await load("@caramba/files");
 const { SafetensorsFile } = await load("/src/safetensors-file.ts");
 const { ShardedSafetensors } = await load("/src/safetensors-index.ts");
 const { checkpointFrom } = await load("/src/checkpoint.ts");

@@ -3,6 +3,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { CarambaError } from "@caramba/tensor";
+import { readError } from "./system-error.ts";
 
 /** A source of bytes with positional reads. */
 export interface RandomAccess {
@@ -36,7 +37,7 @@ export async function openFile(path: string): Promise<RandomAccess> {
   // Opening a named pipe would otherwise wait for a writer for ever.
   const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
   const handle = await open(path, flags).catch((cause: unknown) => {
-    throw openError(path, cause);
+    throw readError(path, cause);
   });
   let size: number;
   try {
@@ -61,7 +62,7 @@ export async function openFile(path: string): Promise<RandomAccess> {
         // One system call moves at most 2 GiB.
         const length = Math.min(target.length - done, 1 << 30);
         const { bytesRead } = await handle.read(target, done, length, offset + done).catch((cause: unknown) => {
-          throw openError(path, cause, "read");
+          throw readError(path, cause, "read");
         });
         if (bytesRead === 0) throw endedEarly(path, offset + target.length);
         done += bytesRead;
@@ -102,54 +103,6 @@ export function decodeUtf8(bytes: Uint8Array, place: string): string {
       remedy: "The file is damaged or of another kind; obtain it again.",
       cause,
     });
-  }
-}
-
-/** The operating system's error code (`ENOENT`, ...), if this is one of its errors. */
-export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-function openError(path: string, cause: unknown, doing = "opened"): CarambaError {
-  switch (systemCode(cause)) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return new CarambaError(`${path}: no such file`, { code: "missing-file", remedy: "Check the path.", cause });
-    case "EISDIR":
-      return new CarambaError(`${path}: a folder, not a file`, {
-        code: "not-a-file",
-        remedy: "Give the path of a file.",
-        cause,
-      });
-    case "EACCES":
-    case "EPERM":
-      return new CarambaError(`${path}: permission denied`, {
-        code: "unreadable-file",
-        remedy: "Change the file's permissions, or run as a user who may read it.",
-        cause,
-      });
-    case "EMFILE":
-    case "ENFILE":
-      return new CarambaError(`${path}: too many open files`, {
-        code: "unreadable-file",
-        remedy: "Raise the limit (ulimit -n), or close other readers first.",
-        cause,
-      });
-    case "ELOOP":
-      return new CarambaError(`${path}: symbolic links that lead in a circle`, {
-        code: "unreadable-file",
-        remedy: "Remove the links, and put the file in their place.",
-        cause,
-      });
-    default:
-      return new CarambaError(
-        `${path}: cannot be ${doing} (${cause instanceof Error ? cause.message : String(cause)})`,
-        {
-          code: "unreadable-file",
-          remedy: "Check the path and the disk.",
-          cause,
-        },
-      );
   }
 }
 
