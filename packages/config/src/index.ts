@@ -153,6 +153,7 @@ export {
   type NoneEmbedderConfig,
   type TokenEmbedderConfig,
 } from "./model.ts";
+export { readsAhead } from "./model-demands.ts";
 export { planNotices } from "./notices.ts";
 export { type OptimizeOptions, optimize, optimizeModel } from "./optimize.ts";
 export { frozenParameters, modelParameters, nodeParameters } from "./parameters.ts";

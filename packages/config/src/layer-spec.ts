@@ -26,6 +26,8 @@ export interface LayerSpec<C extends { type: string }> {
   cacheElementsPerToken?(config: C): number;
   /** Numbers of constant-size state per sequence while decoding. Default: 0. */
   stateElements?(config: C): number;
+  /** What makes its output rest on tokens that are yet to come, such as `is_causal: false`, if anything does. Default: nothing. */
+  readsAhead?(config: C): string | null;
   /** The same layer in a model of another width, for automatic sizing. Absent: a model with it cannot be sized. */
   resize?(config: C, to: Resize): C;
   /** What sets a config apart on its line of a printed plan, such as `d_ff=256`. Default: nothing. */

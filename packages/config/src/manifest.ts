@@ -110,7 +110,7 @@ export type Manifest = GroupManifest | TargetManifest;
 const tokenizer = text
   .nullable()
   .default(null)
-  .describe("llama, tiktoken, tiktoken:gpt2, gpt2, byte or a tokenizer.json");
+  .describe("hf://org/name, tiktoken, tiktoken:gpt2, gpt2, byte, or a path of a tokenizer.json or its folder");
 const val_frac = probability.nullable().default(null).describe("Share of the data held out for validation");
 const dataFields = { tokenizer, val_frac };
 const loggingFields = {

@@ -5,6 +5,7 @@
 import { type AttentionLayerConfig, surgeryObstacle } from "./attention.ts";
 import type { BenchmarkSpec } from "./benchmark.ts";
 import type { IssueCode } from "./error.ts";
+import { modelDemands } from "./model-demands.ts";
 import { snake } from "./names.ts";
 import { type Path, placeOf } from "./places.ts";
 import type { Plan, Run, Target } from "./plan.ts";
@@ -97,6 +98,7 @@ function targetIssues(target: Target): PlanIssue[] {
     ...initIssues(target).map((issue) => ({ ...issue, leansOn: trainerGrounds(target) })),
     ...teacherIssues(target).map((issue) => ({ ...issue, leansOn: teacherGrounds(target) })),
     ...target.benchmarks.flatMap((spec) => benchmarkIssues(target, spec)),
+    ...modelDemands(target),
   ];
 }
 

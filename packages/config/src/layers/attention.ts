@@ -26,6 +26,7 @@ export const attentionLayerSpec: LayerSpec<AttentionLayerConfig> = {
       : [{ path: [], message: `expected an input [B, T, d_model] for attention, found ${formatShape(input)}` }],
   parameters: attentionParameters,
   cacheElementsPerToken: (config) => attentionGeometry(config).kvElementsPerToken,
+  readsAhead: ({ isCausal }) => (isCausal ? null : "is_causal: false"),
   resize,
   words: attentionWords,
 };

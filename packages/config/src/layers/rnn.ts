@@ -104,6 +104,7 @@ export const rnnLayerSpec: LayerSpec<RNNLayerConfig> = {
     const { width, directions } = rnnGeometry(config);
     return config.numLayers * directions * (width + (config.cell === "lstm" ? config.hiddenSize : 0));
   },
+  readsAhead: ({ bidirectional }) => (bidirectional ? "bidirectional: true" : null),
   words: ({ cell, hiddenSize, numLayers, bidirectional, projSize }) =>
     `cell=${cell} hidden_size=${hiddenSize}${numLayers > 1 ? ` num_layers=${numLayers}` : ""}${
       projSize > 0 ? ` proj_size=${projSize}` : ""
