@@ -2,6 +2,7 @@
 import {
   add,
   type Backend,
+  concat,
   exp,
   Graph,
   grad,
@@ -13,7 +14,9 @@ import {
   neg,
   Philox,
   ReferenceBackend,
+  reshape,
   scan,
+  silu,
   sum,
   sym,
   type Tensor,
@@ -57,13 +60,13 @@ function recurrent(length: number | ReturnType<typeof sym>): { leaves: Tensor[];
 
 test("an open number of rows", async () => {
   const { outputs } = recurrent(sym("T"));
-  for (const length of [1, 2, 9]) expect(await compare(outputs, length)).toBeLessThan(1e-6);
+  for (const length of [0, 1, 2, 9]) expect(await compare(outputs, length)).toBeLessThan(1e-6);
 });
 
 test("gradients over an open number of rows, of the shared matrix too", async () => {
   const { leaves, outputs } = recurrent(sym("T"));
   const loss = add(sum(outputs[0] as Tensor), sum(mul(outputs[1] as Tensor, outputs[1] as Tensor)));
-  for (const length of [1, 2, 9]) expect(await compare(grad(loss, leaves), length)).toBeLessThan(1e-5);
+  for (const length of [0, 1, 2, 9]) expect(await compare(grad(loss, leaves), length)).toBeLessThan(1e-5);
 });
 
 test("a loop inside a loop, whose inner step reads what lies outside both", async () => {
@@ -85,4 +88,25 @@ test("only what is asked for is made", async () => {
   expect(await compare([outputs[1] as Tensor], 0)).toBeLessThan(1e-6);
   expect(await compare([outputs[0] as Tensor], 0)).toBeLessThan(1e-6);
   expect(await compare(grad(sum(outputs[0] as Tensor), [leaves[0] as Tensor]), 0)).toBeLessThan(1e-5);
+});
+
+test("a step may hold kernels of ORT's own where nothing else does", async () => {
+  const [h, x] = [input("h", [2, 3]), input("x", [4, 2, 3])];
+  const { carry } = scan({ carry: [h], xs: [x] }, ([now], [xt]) => ({
+    carry: [silu(add(now as Tensor, xt as Tensor))],
+    out: [],
+  }));
+  expect(await compare(carry, 0)).toBeLessThan(1e-6);
+});
+
+test("a carry that is handed on as it came, rows without elements, a member twice and read too", async () => {
+  const [kept, h, x, none] = [input("kept", [2]), input("h", [2]), input("x", [3, 2]), input("none", [3, 0])];
+  const { carry, out } = scan({ carry: [kept, h], xs: [x, none] }, ([k, now], [xt, empty]) => ({
+    carry: [k as Tensor, add(mul(now as Tensor, k as Tensor), concat([xt as Tensor, empty as Tensor], 0))],
+    out: [reshape(empty as Tensor, [0, 4]), k as Tensor],
+  }));
+  expect(await compare([...carry, ...out], 0)).toBeLessThan(1e-6);
+  const { outputs } = recurrent(4);
+  const [last, rows] = outputs as [Tensor, Tensor];
+  expect(await compare([rows, sum(rows), last, rows, last], 0)).toBeLessThan(1e-6);
 });

@@ -154,9 +154,9 @@ function runLoop(
       const data = constantValue(node);
       if (data) constants.set(node, makeTensor(data.slice(), node.shape as number[], node.dtype as TfDType));
     }
-    const flat = rows.map((x) => outer.shaped(x, [length, x.size / length]));
-    const widths = rows.map((x) => x.shape.slice(1));
-    const shapes = [...state.map((x) => x.shape), ...widths, ...shared.map((x) => x.shape)];
+    const rowShapes = rows.map((x) => x.shape.slice(1));
+    const flat = rows.map((x, i) => outer.shaped(x, [length, sizeOf(rowShapes[i] as number[])]));
+    const shapes = [...state.map((x) => x.shape), ...rowShapes, ...shared.map((x) => x.shape)];
     const leaves = [...body.carry, ...body.xs, ...body.shared];
     const bindings = graph.bind(graph.inputs.map((leaf) => shapes[leaves.indexOf(leaf)] as number[]));
     const calls = callsOf(steps, bindings);
@@ -164,12 +164,11 @@ function runLoop(
     for (let n = 0; n < length; n++) {
       const t = body.reverse ? length - 1 - n : n;
       const scratch = new Scratch(host.engine);
-      const now = flat.map((x, i) =>
-        scratch.shaped(
-          scratch.run("Slice", { x }, { begin: [t, 0], size: [1, x.shape[1] as number] }),
-          widths[i] as number[],
-        ),
-      );
+      const now = flat.map((x, i) => {
+        const size = [1, x.shape[1] as number];
+        const row = x.size === 0 ? x : scratch.run("Slice", { x }, { begin: [t, 0], size });
+        return scratch.shaped(row, rowShapes[i] as number[]);
+      });
       const given = [...state, ...now, ...shared];
       const fixed = new Map(constants);
       leaves.forEach((leaf, i) => {
@@ -193,9 +192,13 @@ function runLoop(
       const scratch = new Scratch(host.engine);
       if (k < nc) live.set(node, scratch.finish(state[k] as Tensor));
       else {
-        const joined = scratch.run("Concat", stacks.get(k) as Tensor[], { axis: 0 });
-        const row = evalShape((graph.outputs[k] as Node).shape, bindings);
-        live.set(node, scratch.finish(scratch.shaped(joined, [length, ...row])));
+        const shape = [length, ...evalShape((graph.outputs[k] as Node).shape, bindings)];
+        // Without elements there is nothing to join, and engines differ in what they make of that.
+        const joined =
+          sizeOf(shape) === 0
+            ? scratch.filled(shape, 0, node.dtype as TfDType)
+            : scratch.run("Concat", stacks.get(k) as Tensor[], { axis: 0 });
+        live.set(node, scratch.finish(scratch.shaped(joined, shape)));
       }
     }
   } finally {

@@ -3,6 +3,7 @@
 // holds are made.
 // Source: https://github.com/onnx/onnx/blob/main/docs/Operators.md#Scan
 import {
+  allocHost,
   type Bindings,
   constantValue,
   Graph,
@@ -52,9 +53,17 @@ function stepOf(t: Tensor): { placeholders: readonly Tensor[]; outputs: readonly
 const typed = (name: string, t: Tensor): OnnxValue => ({ name, dtype: t.dtype, dims: dimsOf(t.shape) });
 const dimsOf = (shape: Shape): OnnxValue["dims"] => shape.map((d) => (typeof d === "number" ? d : undefined));
 
+/** What is left of a loop over no rows, which ORT's Scan refuses: carries as they came in, stacks without rows. */
+function overNoRows(e: Emitter, t: Tensor, carries: number): string {
+  const output = t.attrs["output"] as number;
+  if (output < carries) return e.value(t.inputs[output] as Tensor);
+  return e.node("Expand", [e.constant(t.dtype, [], allocHost(t.dtype, 1)), e.shape(t.shape)]);
+}
+
 export const scan: Emit = (e, t) => {
   const body = loopBody(t) as LoopBody;
   const [nc, nx] = [body.carry.length, body.xs.length];
+  if (t.inputs[nc]?.shape[0] === 0) return overNoRows(e, t, nc);
   const { placeholders, outputs } = stepOf(t);
   const members = membersOf(e, t);
   const stacked = [...members.keys()].filter((k) => k >= nc).sort((a, b) => a - b);

@@ -226,34 +226,70 @@ function isRowProduct(d: Tensor): boolean {
   return d.op.name === "matmul" && d.rank === 2 && d.attrs["transA"] === true && d.attrs["transB"] === false;
 }
 
-/** Loops for the test matrix: h a + b forwards, and tanh(h W + x) backwards, each by what it carries and what it stacks. */
-function sampleFamily(body: LoopBody, inputs: OpSample["inputs"], abouts: readonly string[]): OpDef {
+/** Loops for the test matrix: each sample asks for one member over its inputs. */
+function sampleFamily(
+  body: LoopBody,
+  asked: readonly { readonly output: number; readonly inputs: OpSample["inputs"]; readonly about: string }[],
+): OpDef {
   const samples: OpSample<ScanAttrs>[] = [];
   const { op, key } = new Family(body, samples);
-  abouts.forEach((about, output) => {
-    samples.push({ inputs, attrs: { body: key, output }, about });
-  });
+  for (const { output, inputs, about } of asked) samples.push({ inputs, attrs: { body: key, output }, about });
   return op as unknown as OpDef;
 }
 
+/** h a + b, forwards. */
 function linearSample(): OpDef {
   const [h, a, b] = ["h", "a", "b"].map((name) => input(name, [2, 3])) as [Tensor, Tensor, Tensor];
   const next = add(mul(h, a), b);
+  const over = (rows: number) => [
+    { shape: [2, 3] },
+    { shape: [rows, 2, 3], low: -1, high: 1 },
+    { shape: [rows, 2, 3] },
+  ];
   return sampleFamily(
     { carry: [h], xs: [a, b], shared: [], outputs: [next, next, h], stackedFrom: 1, reverse: false },
-    [{ shape: [2, 3] }, { shape: [4, 2, 3], low: -1, high: 1 }, { shape: [4, 2, 3] }],
-    ["last carry", "every row", "carries before each step"],
+    [
+      { output: 0, inputs: over(4), about: "last carry" },
+      { output: 1, inputs: over(4), about: "every row" },
+      { output: 2, inputs: over(4), about: "carries before each step" },
+      { output: 0, inputs: over(1), about: "last carry of one row" },
+      { output: 2, inputs: over(1), about: "carry before the one step" },
+      { output: 0, inputs: over(0), about: "carry over no rows" },
+      { output: 1, inputs: over(0), about: "no rows" },
+    ],
   );
 }
 
+/** tanh(h W + x s), backwards. */
 function matrixSample(): OpDef {
   const [h, x, w, s] = [input("h", [2, 3]), input("x", [2, 3]), input("w", [3, 3]), input("s", [3])] as const;
   const next = tanh(add(matmul(h, w), mul(x, s)));
+  const inputs = [{ shape: [2, 3] }, { shape: [3, 2, 3] }, { shape: [3, 3] }, { shape: [3] }];
   return sampleFamily(
     { carry: [h], xs: [x], shared: [w, s], outputs: [next, mul(next, x), h], stackedFrom: 1, reverse: true },
-    [{ shape: [2, 3] }, { shape: [3, 2, 3] }, { shape: [3, 3] }, { shape: [3] }],
-    ["last carry, from the end", "every row, from the end"],
+    [
+      { output: 0, inputs, about: "last carry, from the end" },
+      { output: 1, inputs, about: "every row, from the end" },
+    ],
   );
 }
 
-export const scanOps: readonly OpDef[] = [linearSample(), matrixSample()];
+/** A loop over rows of rows: tanh(h s + x) over all of them, and h before each outer row. */
+function nestedSample(): OpDef {
+  const [h, x, s] = [input("h", [3]), input("x", [4, 3]), input("s", [3])];
+  const inner = scan({ carry: [h], xs: [x], shared: [s] }, ([now], [row], [scale]) => {
+    const next = tanh(add(mul(now as Tensor, scale as Tensor), row as Tensor));
+    return { carry: [next], out: [next] };
+  });
+  const next = inner.carry[0] as Tensor;
+  const inputs = [{ shape: [3] }, { shape: [2, 4, 3] }, { shape: [3] }];
+  return sampleFamily(
+    { carry: [h], xs: [x], shared: [s], outputs: [next, inner.out[0] as Tensor, h], stackedFrom: 1, reverse: false },
+    [
+      { output: 0, inputs, about: "last carry of a loop in a loop" },
+      { output: 1, inputs, about: "every row of a loop in a loop" },
+    ],
+  );
+}
+
+export const scanOps: readonly OpDef[] = [linearSample(), matrixSample(), nestedSample()];
