@@ -10,6 +10,7 @@ import {
   type NodeConfig,
   parseManifest,
   parseManifestOrThrow,
+  readsAhead,
   unsupportedSettings,
 } from "@caramba/config";
 import { MemoryTokens, TokenBatches } from "@caramba/data";
@@ -179,6 +180,8 @@ describe.each(["reference", "onnx:cpu"])("on %s", (device) => {
     }
 
     const options = { backend, storage: "fp32", maxSeqLen: length } as const;
+    // What plans are told beforehand is what decoding refuses.
+    expect(readsAhead(target.model.topology) !== null).toBe(refused !== undefined);
     if (refused) {
       await expect(Decoder.open(model, options)).rejects.toThrow(refused);
       return;
