@@ -3,8 +3,9 @@ import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { trainBpe } from "@caramba/data";
 import { runExperiment } from "@caramba/experiment";
-import { openHfModel, writeHfModel } from "@caramba/loader";
+import { openCheckpoint, openHfModel, writeHfModel } from "@caramba/loader";
 import { buildModel } from "@caramba/model";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { bin, runCli, spawnCli, spawnText } from "../test-support/run-cli.ts";
@@ -105,6 +106,74 @@ it("a model that is there as PyTorch's file alone is fetched as that", async () 
   for (const path of here?.parameters.keys() ?? [])
     expect(await here?.read(path), path).toEqual(await there?.read(path));
   await Promise.all([here?.close(), there?.close()]);
+});
+
+describe("a tokenizer on the Hub", () => {
+  let hub: TinyHub;
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(root, "spoken-"));
+    const text = "the quick brown fox jumps over the lazy dog; ".repeat(9);
+    await (await trainBpe([text], { vocabSize: 257 })).save(join(folder, "tokenizer.json"));
+    await writeFile(join(folder, "tokenizer_config.json"), "{}");
+    await writeFile(join(folder, "model.safetensors"), "never read");
+    hub = await serveFolder("org/spoken", folder);
+    await writeFile(join(root, "book.txt"), text.repeat(20));
+  });
+  afterAll(() => hub.close());
+
+  it("prepares text, trains and generates, without any weights; later without the network", async () => {
+    vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+    const tokens = join(cache, "tokens.npy");
+    const prepared = ["prepare", "--input", join(root, "book.txt"), "--output", tokens, "--tokenizer", "org/spoken"];
+    expect(await runCli(...prepared)).toMatchObject({ code: 0 });
+    expect(hub.asked.filter(({ path }) => path.endsWith(".safetensors"))).toEqual([]);
+
+    const manifest = join(cache, "manifest.yml");
+    const write = (tokenizer: string) =>
+      writeFile(manifest, tinyManifest({ folder: cache, tokens, tokenizer, teacherSteps: 2, benchmarks: false }));
+    await write("hf://org/spoken@main");
+    const runs = join(cache, "runs");
+    const run = ["run", manifest, "--target", "teacher", "--runs-dir", runs, "--device", "onnx", "--threads", "1"];
+    expect(await runCli(...run)).toMatchObject({ code: 0 });
+    const checkpoint = join(runs, "tiny", "teacher", "base_standard_final.safetensors");
+    const opened = await openCheckpoint(checkpoint);
+    await opened.close();
+    expect(opened.state.tokenizer).toBe(`hf://org/spoken@${"f".repeat(40)}`);
+
+    hub.asked.length = 0;
+    const asks = ["generate", checkpoint, "--prompt", "the", "--max-new-tokens", "2", "--device", "onnx", "--offline"];
+    expect(await runCli(...asks)).toMatchObject({ code: 0, out: expect.stringMatching(/^the/) });
+    const output = join(cache, "exported");
+    const exported = await runCli("export", checkpoint, "--format", "hf", "--output", output, "--offline");
+    expect(exported).toMatchObject({ code: 0 });
+    expect(await readdir(output)).toContain("tokenizer_config.json");
+    expect(hub.asked).toEqual([]);
+
+    // Another cache has nothing: what is missing, and where, is said, and a dry run asks nobody.
+    vi.stubEnv("HF_HUB_CACHE", join(cache, "elsewhere"));
+    for (const words of [asks, [...run, "--offline"]])
+      expect(await runCli(...words)).toMatchObject({
+        code: 1,
+        err: expect.stringMatching(/org\/spoken\S* was never downloaded in \S+elsewhere, .*\n {2}-> .*--offline/),
+      });
+    vi.stubEnv("HF_HUB_OFFLINE", "");
+    const dry = await runCli(...run, "--dry-run");
+    expect(dry).toMatchObject({ code: 0, out: expect.stringMatching(/hf:\/\/org\/spoken@main: fetched from the/) });
+    expect(hub.asked).toEqual([]);
+
+    vi.stubEnv("HF_HUB_CACHE", "");
+    await write("byte");
+    expect((await runCli(...run)).err).toMatch(/was made with another tokenizer than byte/);
+    await write("org/tiny");
+    expect((await runCli(...run)).err).toMatch(/no file or folder org\/tiny is here, and as a model of the Hub/);
+  });
+
+  it("of a repository without one is refused by name", async () => {
+    const words = generate("hf://org/tiny").map((word) => (word === "byte" ? "hf://org/tiny" : word));
+    const { code, err } = await runCli(...words);
+    expect(code).toBe(1);
+    expect(err).toMatch(/org\/tiny has neither tokenizer\.json nor tokenizer\.model/);
+  });
 });
 
 it("a model of another kind is refused before its weights are asked for", async () => {

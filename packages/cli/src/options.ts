@@ -56,3 +56,8 @@ export const imports = (): Option =>
     "--import <module>",
     "run a JavaScript module first, for the layers that it registers; may be repeated",
   ).argParser(collect);
+export const offline = (): Option =>
+  new Option(
+    "--offline",
+    "models and tokenizers of the Hugging Face Hub from its cache (HF_HUB_CACHE) alone, as with HF_HUB_OFFLINE=1",
+  ).default(false);

@@ -2,7 +2,19 @@
 // command line all come from this one declaration. Each command's module is loaded only when it runs.
 import { readFileSync } from "node:fs";
 import { Argument, Command, Option } from "commander";
-import { bytes, collect, count, device, imports, json, nonNegative, parameters, seed, share } from "./options.ts";
+import {
+  bytes,
+  collect,
+  count,
+  device,
+  imports,
+  json,
+  nonNegative,
+  offline,
+  parameters,
+  seed,
+  share,
+} from "./options.ts";
 
 /** Receives the exit code of the command that ran. */
 type Done = (code: number) => void;
@@ -30,7 +42,9 @@ export function program(done: Done): Command {
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .hook("preAction", async (_, command) => {
-      const { import: modules = [] } = command.opts<{ import?: string[] }>();
+      const { import: modules = [], offline: isOffline } = command.opts<{ import?: string[]; offline?: boolean }>();
+      // Where the Hub client reads it, so that nothing that a command opens is left out.
+      if (isOffline) process.env["HF_HUB_OFFLINE"] = "1";
       if (modules.length > 0) await (await import("./import-modules.ts")).importModules(modules);
     })
     .showHelpAfterError("(--help shows how)")
@@ -102,6 +116,7 @@ function manifestCommands(caramba: Command, done: Done): void {
   )
     .addOption(device())
     .option("--threads <n>", "compute threads", count)
+    .addOption(offline())
     .addOption(json())
     .addHelpText(
       "after",
@@ -173,15 +188,17 @@ function writingCommands(caramba: Command, done: Done): void {
     .description("turn text into a token file (.npy) and, where none is given, train its tokenizer")
     .requiredOption("--input <path>", "file or folder of text; may be repeated", collect)
     .requiredOption("--output <file.npy>", "token file to write")
-    .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: train one beside the output")
+    .option("--tokenizer <name>", "tokenizer.json, its folder, hf://org/name, or tiktoken:NAME; default: train one")
     .option("--vocab-size <n>", "vocabulary of a trained tokenizer", count, 4096)
     .option("--max-bytes <n>", "stop after this much text", count)
+    .addOption(offline())
     .addOption(json())
     .addHelpText(
       "after",
       examples(
         "caramba prepare --input book.txt --output tokens.npy",
         "caramba prepare --input src --input docs --output data/tokens.npy --tokenizer tokenizer.json",
+        "caramba prepare --input book.txt --output tokens.npy --tokenizer hf://org/name",
       ),
     )
     .action(async (options) => {
@@ -244,7 +261,11 @@ function sampling(command: Command): Command {
     .option("--top-p <p>", "sample among the most likely tokens of this total probability", share)
     .option("--seed <n>", "key of the random draws", seed, 0)
     .addOption(new Option("--cache <kind>", "storage of keys and values").choices(["fp16", "fp32"]).default("fp16"))
-    .option("--tokenizer <name>", "tokenizer.json, its folder, or tiktoken:NAME; default: the one the checkpoint names")
+    .option(
+      "--tokenizer <name>",
+      "tokenizer.json, its folder, hf://org/name, or tiktoken:NAME; default: the checkpoint's",
+    )
+    .addOption(offline())
     .addOption(imports())
     .addOption(device());
 }
@@ -309,9 +330,13 @@ function exportCommand(caramba: Command, done: Done): void {
         "float16",
       ]),
     )
-    .option("--tokenizer <name>", "hf: tokenizer.json, a folder whose tokenizer files are copied, or byte")
+    .option(
+      "--tokenizer <name>",
+      "hf: tokenizer.json, a folder or hf://org/name whose tokenizer files are copied, or byte",
+    )
     .option("--max-shard-size <size>", "hf: largest file of weights, e.g. 500MB; default 5GB", bytes)
     .option("--with-cache", "onnx: also prefill.onnx and decode.onnx, which generate with a cache")
+    .addOption(offline())
     .addOption(imports())
     .addOption(json())
     .addHelpText(

@@ -4,6 +4,7 @@ import { statSync } from "node:fs";
 import { totalmem } from "node:os";
 import { frozenParameters, modelParameters, type Target, type TrainConfig } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
+import type { HubOptions } from "@caramba/loader";
 import { Model } from "@caramba/model";
 import { type Backend, CarambaError } from "@caramba/tensor";
 import { attentionCovariances, performSurgery } from "@caramba/trainer";
@@ -19,6 +20,7 @@ export interface BuildContext {
   readonly manifestPath: string | null;
   readonly signal: AbortSignal | null;
   readonly onEvent: ExperimentListener;
+  readonly hub?: HubOptions;
 }
 
 /** Number of ids of the target's model. @throws CarambaError `model` where it embeds no tokens. */
@@ -45,7 +47,7 @@ export async function buildModels(target: Target, context: BuildContext, text: T
   const { trainer } = target;
   demandMemory(target);
   const { manifestPath, onEvent, signal } = context;
-  const hubOptions = { onEvent, signal, target: target.name };
+  const hubOptions = { onEvent, signal, target: target.name, ...(context.hub ? { hub: context.hub } : {}) };
   const open = (checkpoint: string) => openModel(checkpoint, manifestPath, hubOptions);
   const student = new Model(target.model, target.runs[0]?.seed ?? 0);
   const first = target.runs.find((run) => run.train)?.train;

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import type { EvalVerifyConfig, Target } from "@caramba/config";
 import { openTokens, splitTokens } from "@caramba/data";
+import { isHubUri } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 import type { TargetText } from "./open-data.ts";
 import { findCheckpoint } from "./open-teacher.ts";
@@ -41,7 +42,8 @@ function demandTokenizer({ tokenizer }: EvalVerifyConfig, text: TargetText): voi
       code: "missing-file",
       remedy: "correct the path",
     });
-  if (tokenizer.type === "file" || text.tokenizer) return;
+  // What a run fetches from the Hub before it trains, a dry run has not.
+  if (tokenizer.type === "file" || tokenizer.type === "llama" || text.tokenizer || isHubUri(text.tokenizerSpec)) return;
   throw new CarambaError(`prompts cannot be read: the tokenizer ${text.tokenizerSpec} is not at hand`, {
     code: "tokenizer",
     remedy: "put tokenizer.json beside the token file, or write tokenizer: {type: file, path: ...}",

@@ -16,7 +16,8 @@ import { CarambaError, openBackend } from "@caramba/tensor";
 import { vocabularyOf } from "./build-models.ts";
 import { checkNeeds } from "./check-needs.ts";
 import { deviceOf, targetFolder } from "./choose.ts";
-import { findPath, openText } from "./open-data.ts";
+import { findPath } from "./find-path.ts";
+import { openText } from "./open-data.ts";
 
 /** One thing that was looked for. */
 export interface DryRunCheck {
@@ -76,12 +77,16 @@ export async function dryRun(
 
 async function findText(target: Target, { manifestPath, signal }: DryRunOptions): Promise<string> {
   const blockSize = target.data.blockSize ?? target.runs[0]?.train?.blockSize ?? 512;
-  const text = await openText(target, blockSize, vocabularyOf(target), manifestPath, signal ?? null);
+  const text = await openText(target, blockSize, vocabularyOf(target), manifestPath, signal ?? null, {
+    fetch: false,
+  });
   try {
     checkNeeds(target, text, blockSize, manifestPath);
     const tokenizer = text.tokenizer
       ? text.tokenizerSpec
-      : `${text.tokenizerSpec}, which is not at hand: no sample texts`;
+      : isHubUri(text.tokenizerSpec)
+        ? `${text.tokenizerSpec}: fetched from the Hugging Face Hub by the run`
+        : `${text.tokenizerSpec}, which is not at hand: no sample texts`;
     return `${text.path}: ${text.source.length} tokens, tokenizer ${tokenizer}`;
   } finally {
     text.source.close();

@@ -37,7 +37,7 @@ describe.each(["plain", "options", "tied-keys"])("caramba_dba, %s", (name) => {
       logits: number[][];
     };
     const folderModel = await openHfModel(folder);
-    expect(folderModel.ignored).toEqual({ keys: [], tensors: [] });
+    expect(folderModel.ignored).toEqual({ keys: [], unknown: [], tensors: [] });
     await folderModel.close();
     const { model } = await openModel(folder, null);
     const found = await logits(model, ids);

@@ -1,6 +1,6 @@
 // Pretrained weights in a manifest's model: plain checkpoints of both kinds fill the bases of LoRA layers, and the model
 // then computes what the checkpoint's does, until its updates are trained.
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -141,6 +141,17 @@ it("other sizes are refused by name, other settings are told", async () => {
     code: "checkpoint-mismatch",
     message: expect.stringMatching(/gate_proj.weight is \[32, 40\] instead of \[32, 16\].*; and|gate_proj/) as string,
   });
+  await cp(join(parity, "llama2"), join(root, "odd"), { recursive: true });
+  const config = JSON.parse(await readFile(join(root, "odd", "config.json"), "utf8"));
+  await writeFile(
+    join(root, "odd", "config.json"),
+    JSON.stringify({ ...config, attention_magic: 3, use_cache: false }),
+  );
+  const told: string[] = [];
+  await openModel(join(root, "odd"), null, { onEvent: (event) => event.type === "note" && told.push(event.message) });
+  expect(told).toEqual([expect.stringMatching(/unknown keys were passed over.*: attention_magic$/)]);
+  expect((await filled(new Model(plain.config), join(root, "odd"))).notes).toEqual(told);
+
   const edit = (node: NodeConfig): NodeConfig =>
     "layers" in node
       ? ({ ...node, layers: node.layers.map(edit) } as NodeConfig)

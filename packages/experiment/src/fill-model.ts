@@ -5,7 +5,7 @@ import { statSync } from "node:fs";
 import { fitHf, type HfModel, keptVariables, loadCheckpoint, openHfModel, restore } from "@caramba/loader";
 import { adapterPaths, type Model, withoutLora } from "@caramba/model";
 import { CarambaError, type Variable } from "@caramba/tensor";
-import { damaged, locateModel, type OpenedModel, type OpenModelOptions } from "./open-teacher.ts";
+import { damaged, locateModel, noteUnknown, type OpenedModel, type OpenModelOptions } from "./open-teacher.ts";
 
 /** Where the weights came from, and what they had none for. */
 export interface FilledModel extends Pick<OpenedModel, "path" | "source"> {
@@ -28,7 +28,7 @@ export async function fillModel(
   const tell = (message: string): void => options.onEvent?.({ type: "note", message });
   const adapters = adapterPaths(model);
   const fresh = statSync(path).isDirectory()
-    ? await fromFolder(model, path, adapters, tell)
+    ? await fromFolder(model, path, adapters, options)
     : await fromFile(model, path, adapters);
   if (fresh.length > 0)
     tell(
@@ -51,13 +51,17 @@ async function fromFolder(
   model: Model,
   path: string,
   adapters: ReadonlySet<string>,
-  tell: (message: string) => void,
+  options: OpenModelOptions,
 ): Promise<readonly string[]> {
   const folder = await openHfModel(path);
   try {
+    noteUnknown(folder, options);
     const fit = fitHf(folder.config, withoutLora(model.config));
     for (const difference of fit.differences)
-      tell(`the model computes otherwise than ${path}: ${difference}; its weights are loaded all the same`);
+      options.onEvent?.({
+        type: "note",
+        message: `the model computes otherwise than ${path}: ${difference}; its weights are loaded all the same`,
+      });
     const variables = model.variables();
     const fresh = keptVariables(variables, (name) => fit.parameters.has(name), adapters);
     const wanted = [...variables].filter(([name]) => !fresh.includes(name));

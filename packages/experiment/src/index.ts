@@ -8,6 +8,7 @@ export { exportOnnx, type OnnxExport, type OnnxExportOptions } from "./export-on
 export { type FilledModel, fillModel } from "./fill-model.ts";
 export { openText, type TargetText } from "./open-data.ts";
 export { type OpenedModel, type OpenModelOptions, openModel } from "./open-teacher.ts";
+export { type LocatedTokenizer, locateTokenizer, openTokenizer } from "./open-tokenizer.ts";
 export { type QuickstartOptions, quickstartManifest, runQuickstart } from "./quickstart.ts";
 export { type ReportContext, reportOf } from "./report.ts";
 export { type ExperimentOptions, type ExperimentResult, runExperiment } from "./run-experiment.ts";

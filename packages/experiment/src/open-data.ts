@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { windowReader } from "@caramba/benchmark";
 import type { Target } from "@caramba/config";
 import {
@@ -17,7 +17,11 @@ import {
   type TokenSplit,
 } from "@caramba/data";
 import type { WindowReader } from "@caramba/eval";
+import { isHubUri } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
+import { findPath } from "./find-path.ts";
+import type { FromHubOptions } from "./from-hub.ts";
+import { isOffline, type LocatedTokenizer, locateTokenizer } from "./open-tokenizer.ts";
 
 /** Open text of a target. */
 export interface TargetText {
@@ -33,12 +37,10 @@ export interface TargetText {
   readonly windows: WindowReader;
 }
 
-/** Finds a path: absolute, below the working folder, beside the manifest, below ./data. */
-export function findPath(path: string, manifestPath: string | null): string | undefined {
-  const places = isAbsolute(path)
-    ? [path]
-    : [resolve(path), ...(manifestPath ? [resolve(dirname(manifestPath), path)] : []), resolve("data", path)];
-  return places.find((place) => existsSync(place));
+/** How the tokenizer of the Hub is reached that a target may name. */
+export interface OpenTextOptions extends Omit<FromHubOptions, "signal" | "target"> {
+  /** False: nothing is fetched; a tokenizer of the Hub that is not in the cache is then not at hand. Default true. */
+  readonly fetch?: boolean;
 }
 
 /** Opens the text of a target for a block size. */
@@ -48,6 +50,7 @@ export async function openText(
   vocabSize: number,
   manifestPath: string | null,
   signal: AbortSignal | null = null,
+  options: OpenTextOptions = {},
 ): Promise<TargetText> {
   const wanted = target.data.path ?? "";
   const path = findPath(wanted, manifestPath);
@@ -58,7 +61,7 @@ export async function openText(
     });
   const source = await openTokens(path);
   try {
-    return await describeText(source, target, blockSize, vocabSize, manifestPath, signal);
+    return await describeText(source, target, blockSize, vocabSize, manifestPath, { ...options, signal });
   } catch (error) {
     source.close();
     throw error;
@@ -71,7 +74,7 @@ async function describeText(
   blockSize: number,
   vocabSize: number,
   manifestPath: string | null,
-  signal: AbortSignal | null,
+  options: OpenTextOptions & { readonly signal: AbortSignal | null },
 ): Promise<TargetText> {
   const { path } = source;
   const split = splitTokens(source.length, target.data.valFrac, blockSize, path);
@@ -86,9 +89,9 @@ async function describeText(
     );
   // Ids are checked as they are read; where nothing vouches for them, before anything is trained.
   if (info?.tokens !== source.length) checkTokens(source, vocabSize);
-  const spec = tokenizerSpec(target, path, manifestPath);
+  const { spec, source: written } = await tokenizerOf(target, path, manifestPath, options);
   // A tokenizer that is only named ("llama") may be elsewhere; a path that leads nowhere is a mistake.
-  const isPath = existsSync(spec) || spec.endsWith(".json") || /[\\/]/.test(spec);
+  const isPath = existsSync(spec) || spec.endsWith(".json") || (/[\\/]/.test(spec) && !isHubUri(spec));
   const tokenizer =
     isPath || isCertain(spec) ? await loadTokenizer(spec) : await tokenizerIfOf(spec, info?.tokenizer.hash);
   if (info && tokenizer && info.tokenizer.hash !== tokenizer.hash)
@@ -100,9 +103,9 @@ async function describeText(
     path,
     source,
     split,
-    hash: await sha256(path, signal),
+    hash: await sha256(path, options.signal),
     tokenizer,
-    tokenizerSpec: spec,
+    tokenizerSpec: written,
     tokenizerHash: tokenizer?.hash ?? info?.tokenizer.hash ?? null,
     windows: windowReader({ tokens: source, split, vocabSize }),
   };
@@ -120,14 +123,33 @@ async function tokenizerIfOf(spec: string, hash: string | undefined): Promise<To
   return tokenizer.hash === hash ? tokenizer : null;
 }
 
-/** The tokenizer the manifest names; a tokenizer.json beside the token file where the name is no file. */
-function tokenizerSpec(target: Target, path: string, manifestPath: string | null): string {
+/**
+ * The tokenizer the manifest names: built in, a file or folder, of the Hub; else the tokenizer.json beside the token file.
+ * One of the Hub that is not to be fetched is its own name.
+ */
+async function tokenizerOf(
+  target: Target,
+  path: string,
+  manifestPath: string | null,
+  { fetch = true, ...options }: OpenTextOptions & { readonly signal: AbortSignal | null },
+): Promise<LocatedTokenizer> {
   const named = target.data.tokenizer;
-  if (isCertain(named)) return named;
-  const found = findPath(named, manifestPath);
-  if (found) return found;
+  try {
+    const hub = fetch ? options.hub : { ...options.hub, offline: true };
+    const found = await locateTokenizer(named, manifestPath, {
+      ...options,
+      target: target.name,
+      ...(hub ? { hub } : {}),
+    });
+    if (found.spec !== named || isCertain(named) || existsSync(named)) return found;
+  } catch (error) {
+    if (fetch || !isOffline(error)) throw error;
+    const name = isHubUri(named) ? named : `hf://${named}`;
+    return { spec: name, source: name };
+  }
   const beside = join(dirname(path), "tokenizer.json");
-  return existsSync(beside) ? beside : named;
+  const spec = existsSync(beside) ? beside : named;
+  return { spec, source: spec };
 }
 
 /** sha256 of a file's content. @throws the signal's reason when it is aborted. */

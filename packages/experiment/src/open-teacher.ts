@@ -1,13 +1,13 @@
 // The teacher of an upcycle: a Caramba checkpoint, a Hugging Face folder, or a model of the Hugging Face Hub, as a model
 // of its own configuration.
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import { type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
 import {
   fetchModel,
-  type HubEvent,
+  type HfModel,
   type HubId,
   type HubOptions,
-  hubIdText,
   isHubUri,
   openCheckpoint,
   openHfModel,
@@ -17,18 +17,11 @@ import {
 import { buildModel, Model } from "@caramba/model";
 import { CarambaError } from "@caramba/tensor";
 import { loadModelTensors } from "@caramba/trainer";
-import type { ExperimentListener } from "./events.ts";
-import { findPath } from "./open-data.ts";
+import { findPath } from "./find-path.ts";
+import { type FromHubOptions, fromHub } from "./from-hub.ts";
 
 /** How a model is opened. */
-export interface OpenModelOptions {
-  readonly onEvent?: ExperimentListener;
-  /** Target that events name. */
-  readonly target?: string;
-  readonly signal?: AbortSignal | null;
-  /** How the Hub is reached; default: as the environment says (HF_TOKEN, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT). */
-  readonly hub?: HubOptions;
-}
+export type OpenModelOptions = FromHubOptions;
 
 /** A model and where it came from. */
 export interface OpenedModel {
@@ -56,7 +49,7 @@ export async function openModel(
   options: OpenModelOptions = {},
 ): Promise<OpenedModel> {
   const { path, source } = await locateModel(checkpoint, manifestPath, options);
-  return { ...(await fromPath(path)), source };
+  return { ...(await fromPath(path, options)), source };
 }
 
 /** The file or folder of a checkpoint, fetched from the Hub where it is there. @throws as `openModel`, before it reads. */
@@ -71,43 +64,16 @@ export async function locateModel(
       code: "missing-file",
       remedy: "train it first (run the target that makes it, or --all), or correct the path",
     });
-  return typeof found === "string" ? { path: found, source: null } : fromHub(found, checkpoint, options);
+  if (typeof found === "string") return { path: found, source: null };
+  // A model of another kind is refused before gigabytes of it are fetched.
+  const beforeWeights = async (place: string) => void (await readHfConfig(place));
+  const fetch = (id: HubId, hub: HubOptions) => fetchModel(id, { beforeWeights, pickle: true, ...hub });
+  const { folder, source } = await fromHub(found, checkpoint, fetch, options);
+  return { path: folder, source };
 }
 
-async function fromHub(
-  id: HubId,
-  checkpoint: string,
-  options: OpenModelOptions,
-): Promise<Pick<OpenedModel, "path" | "source">> {
-  const { onEvent = () => {}, target = "", signal = null } = options;
-  const tell = (event: HubEvent): void => {
-    if (event.type === "progress") onEvent({ ...event, type: "download", target, model: hubIdText(id) });
-    else if (event.type === "note") onEvent({ type: "note", message: event.message });
-    else {
-      const { what, reason, waitMs } = event;
-      onEvent({ type: "note", message: `${what}: ${reason}; trying again in ${(waitMs / 1000).toFixed(1)} s` });
-    }
-  };
-  try {
-    // A model of another kind is refused before gigabytes of it are fetched.
-    const beforeWeights = async (place: string) => void (await readHfConfig(place));
-    const { folder, commit } = await fetchModel(id, {
-      ...{ signal, onEvent: tell, beforeWeights, pickle: true },
-      ...options.hub,
-    });
-    return { path: folder, source: `hf://${hubIdText({ ...id, revision: commit })}` };
-  } catch (error) {
-    if (isHubUri(checkpoint) || !(error instanceof CarambaError) || !error.code.startsWith("hub-")) throw error;
-    throw new CarambaError(`no file or folder ${checkpoint} is here, and as a model of the Hub: ${error.message}`, {
-      code: error.code,
-      cause: error,
-      ...(error.remedy === undefined ? {} : { remedy: `correct the path; or: ${error.remedy}` }),
-    });
-  }
-}
-
-async function fromPath(path: string): Promise<{ model: Model; path: string }> {
-  if (statSync(path).isDirectory()) return { model: await fromFolder(path), path };
+async function fromPath(path: string, options: OpenModelOptions): Promise<{ model: Model; path: string }> {
+  if (statSync(path).isDirectory()) return { model: await fromFolder(path, options), path };
   try {
     const opened = await openCheckpoint(path);
     await opened.close();
@@ -129,9 +95,19 @@ export function damaged(error: unknown, path: string): unknown {
   });
 }
 
-async function fromFolder(path: string): Promise<Model> {
+/** Keys of a config.json that nobody here knows: told, since they may stand for another computation. */
+export function noteUnknown({ ignored, folder }: HfModel, { onEvent }: OpenModelOptions): void {
+  const { unknown } = ignored;
+  if (unknown.length === 0) return;
+  const names = `${unknown.slice(0, 8).join(", ")}${unknown.length > 8 ? ", ..." : ""}`;
+  const message = `${join(folder, "config.json")}: unknown keys were passed over, as transformers does: ${names}`;
+  onEvent?.({ type: "note", message });
+}
+
+async function fromFolder(path: string, options: OpenModelOptions): Promise<Model> {
   const folder = await openHfModel(path);
   try {
+    noteUnknown(folder, options);
     const model = buildModel(folder.config as ModelConfig);
     for (const [name, variable] of model.variables())
       if (folder.parameters.has(name)) variable.write(await folder.read(name));

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { writeArtifacts } from "@caramba/artifacts";
 import { type Plan, parseManifestOrThrow, planNotices, unsupportedSettings } from "@caramba/config";
+import type { HubOptions } from "@caramba/loader";
 import { openBackend } from "@caramba/tensor";
 import { chooseTargets, deviceOf } from "./choose.ts";
 import type { ExperimentListener } from "./events.ts";
@@ -28,6 +29,8 @@ export interface ExperimentOptions {
   readonly artifactsDir?: string;
   readonly onEvent?: ExperimentListener;
   readonly signal?: AbortSignal;
+  /** How models and tokenizers of the Hub are reached, e.g. `{ offline: true }`; default: as the environment says. */
+  readonly hub?: HubOptions;
 }
 
 /** What came of it. */
@@ -63,6 +66,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
         runsDir: options.runsDir ?? "runs",
         onEvent,
         signal,
+        ...(options.hub ? { hub: options.hub } : {}),
       });
       let artifacts: string | null = null;
       if (result.status === "finished" && result.benchmarks) {

@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { type BenchmarkResults, runBenchmarks } from "@caramba/benchmark";
 import type { Plan, Run, Target, VerifyConfig } from "@caramba/config";
-import { loadTokenizer, tiktokenEncodings } from "@caramba/data";
+import { type Tokenizer, tiktokenEncodings } from "@caramba/data";
 import { runVerification, type VerificationResult } from "@caramba/eval";
+import type { HubOptions } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
 import type { RunOutcome } from "@caramba/trainer";
@@ -13,6 +14,7 @@ import { checkNeeds } from "./check-needs.ts";
 import type { ExperimentListener } from "./events.ts";
 import { openText, type TargetText } from "./open-data.ts";
 import { openModel } from "./open-teacher.ts";
+import { isOffline, openTokenizer } from "./open-tokenizer.ts";
 import { type Sample, sampleCompletions } from "./samples.ts";
 import { demandSupportedPlan } from "./support.ts";
 import { trainRun } from "./train-run.ts";
@@ -27,6 +29,8 @@ export interface TargetContext {
   readonly runsDir: string;
   readonly onEvent: ExperimentListener;
   readonly signal: AbortSignal | null;
+  /** How the Hub is reached; default: as the environment says. */
+  readonly hub?: HubOptions;
 }
 
 /** What a target leaves. */
@@ -57,11 +61,13 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   stage("data", target.data.path ?? "");
   const vocabSize = vocabularyOf(target);
   const blockSize = target.data.blockSize ?? target.runs[0]?.train?.blockSize ?? 512;
-  const text = await openText(target, blockSize, vocabSize, context.manifestPath, signal);
+  const hub = context.hub ? { hub: context.hub } : {};
+  const text = await openText(target, blockSize, vocabSize, context.manifestPath, signal, { onEvent, ...hub });
   if (!text.tokenizer)
     onEvent({ type: "note", message: `the tokenizer ${text.tokenizerSpec} is not at hand: no sample texts` });
   try {
     checkNeeds(target, text, blockSize, context.manifestPath);
+    const tokenizers = await verifyTokenizers(target, text, context);
     stage("build", target.trainer.type);
     const folder = join(context.runsDir, plan.name, target.name);
     const { student, teacher, teacherCheckpoint, teacherHash } = await buildModels(target, context, text);
@@ -94,6 +100,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
       if (signal?.aborted) return result("interrupted");
       if (!run.verify || !teacher) continue;
       stage("verify", `${run.id}: ${run.verify.type}`);
+      const tokenizer = tokenizers.get(run.id);
       const verification = await runVerification(run.verify, {
         teacher,
         student,
@@ -101,7 +108,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
         windows: text.windows,
         batchSize: run.train?.batchSize ?? 1,
         blockSize: run.train?.blockSize ?? blockSize,
-        ...(await tokenizerOf(run.verify, text, onEvent)),
+        ...(tokenizer ? { tokenizer } : {}),
       });
       verifications.push({ run: run.id, result: verification });
     }
@@ -117,14 +124,17 @@ export async function runTarget(target: Target, context: TargetContext): Promise
         dataPath: target.data.path,
         seed: target.runs[0]?.seed ?? 0,
         loadCheckpoint: async (path) =>
-          (await openModel(path, context.manifestPath, { onEvent, signal, target: target.name })).model,
+          (await openModel(path, context.manifestPath, { onEvent, signal, target: target.name, ...hub })).model,
         ...(signal ? { signal } : {}),
         onProgress: ({ benchmark, done, total }) =>
           onEvent({ type: "progress", stage: "benchmark", target: target.name, detail: benchmark, done, total }),
       });
       for (const message of benchmarks.warnings) onEvent({ type: "note", message });
       signal?.throwIfAborted();
-      const samples = text.tokenizer ? await sampleCompletions({ teacher, student, text, backend, blockSize }) : [];
+      const onNote = (message: string) => onEvent({ type: "note", message });
+      const samples = text.tokenizer
+        ? await sampleCompletions({ teacher, student, text, backend, blockSize, onNote })
+        : [];
       return result("finished", { benchmarks, samples });
     } catch (error) {
       if (signal?.aborted && error === signal.reason) return result("interrupted");
@@ -135,20 +145,50 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   }
 }
 
-/** The tokenizer of a verification: what its config names where that is at hand, else, and said so, the text's own. */
+/**
+ * The tokenizers of verifications, by run, found before anything is trained: what a config names where that is at hand,
+ * else, and said so, the text's own; a model's (`type: llama`) from the cache of the Hub, or fetched where the text has
+ * none.
+ */
+async function verifyTokenizers(
+  { name: target, runs }: Target,
+  text: TargetText,
+  { manifestPath, onEvent, signal, hub = {} }: TargetContext,
+): Promise<ReadonlyMap<string, Tokenizer>> {
+  const found = new Map<string, Tokenizer>();
+  const open = (name: string, more: HubOptions = {}): Promise<Tokenizer> =>
+    openTokenizer(name, manifestPath, { onEvent, target, signal, hub: { ...hub, ...more } });
+  for (const { id, verify } of runs) {
+    if (!verify) continue;
+    const tokenizer = await tokenizerOf(verify, text, open, onEvent);
+    if (tokenizer) found.set(id, tokenizer);
+  }
+  return found;
+}
+
 async function tokenizerOf(
   verify: VerifyConfig,
   text: TargetText,
+  open: (name: string, hub?: HubOptions) => Promise<Tokenizer>,
   onEvent: ExperimentListener,
-): Promise<{ tokenizer?: NonNullable<TargetText["tokenizer"]> }> {
+): Promise<Tokenizer | null> {
   const named = verify.type === "eval" ? verify.tokenizer : null;
-  if (named?.type === "file") return { tokenizer: await loadTokenizer(named.path) };
-  if (named?.type === "byte") return { tokenizer: await loadTokenizer("byte") };
+  if (named?.type === "file") return open(named.path);
+  if (named?.type === "byte") return open("byte");
   if (named?.type === "tiktoken" && tiktokenEncodings.includes(named.encoding))
-    return { tokenizer: await loadTokenizer(`tiktoken:${named.encoding}`) };
+    return open(`tiktoken:${named.encoding}`);
+  if (named?.type === "llama") {
+    const name = `hf://${named.modelId}`;
+    if (!text.tokenizer) return open(name);
+    const cached = await open(name, { offline: true }).catch((error) => {
+      if (isOffline(error)) return null;
+      throw error;
+    });
+    if (cached) return cached;
+  }
   if (named && text.tokenizer) {
     const name = named.type === "llama" ? named.modelId : named.encoding;
     onEvent({ type: "note", message: `the cases are encoded with ${text.tokenizer.name}; ${name} is not at hand` });
   }
-  return text.tokenizer ? { tokenizer: text.tokenizer } : {};
+  return text.tokenizer;
 }

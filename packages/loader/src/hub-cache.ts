@@ -76,6 +76,14 @@ export class HubCache {
     }
   }
 
+  /** Whether anything of a commit was ever fetched. */
+  async holds(commit: string, folder: string): Promise<boolean> {
+    return stat(this.snapshot(commit, folder)).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** What a model cannot do without and is not there; empty where the model can be opened. */
   async missing(commit: string, folder: string, pickle: boolean): Promise<string[]> {
     const place = this.snapshot(commit, folder);

@@ -60,7 +60,8 @@ async function fetchParts(id: HubId, options: HubOptions, parts: Parts): Promise
   settings.signal?.throwIfAborted();
   const cache = new HubCache(settings.cacheDir, id.repository);
   const commit = await cache.commitOf(id.revision);
-  const missing = commit === null ? null : await parts.missing(cache, commit, settings);
+  const isBegun = commit !== null && (await cache.holds(commit, id.folder));
+  const missing = !isBegun ? null : await parts.missing(cache, commit, settings);
   const here = (known: string): HubModel => ({ id, commit: known, folder: cache.snapshot(known, id.folder) });
   const isComplete = commit !== null && missing?.length === 0;
   if (isComplete && (settings.offline || isCommit(id.revision))) return here(commit);

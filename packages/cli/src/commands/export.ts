@@ -1,7 +1,7 @@
 // caramba export: a checkpoint as files for others, a Hugging Face folder or ONNX models.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { exportHf, exportOnnx, openModel } from "@caramba/experiment";
+import { exportHf, exportOnnx, locateTokenizer, openModel } from "@caramba/experiment";
 import { displayOn } from "@caramba/instrumentation";
 import { openCheckpoint } from "@caramba/loader";
 import { printJson } from "../json-output.ts";
@@ -32,7 +32,8 @@ export function misplacedOption({ format, ...options }: ExportOptions): string |
 /** Writes the files. Returns the exit code. */
 export async function exportModel(checkpoint: string, options: ExportOptions): Promise<number> {
   const display = displayOn(process.stderr);
-  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
+  const onEvent = narrate(display);
+  const { model, path } = await openModel(checkpoint, null, { onEvent });
   display.idle();
   const { format, output } = options;
   if (format === "onnx") {
@@ -42,7 +43,9 @@ export async function exportModel(checkpoint: string, options: ExportOptions): P
     return 0;
   }
   const source = statSync(path).isDirectory() ? path : null;
-  const tokenizer = options.tokenizer ?? (source === null ? await namedTokenizer(path) : tokenizerIn(source));
+  const named = options.tokenizer ?? (source === null ? await namedTokenizer(path) : tokenizerIn(source));
+  const tokenizer = named === null ? null : (await locateTokenizer(named, null, { onEvent })).spec;
+  display.idle();
   const { files, modelType, notes } = await exportHf(model, output, {
     tokenizer,
     source,

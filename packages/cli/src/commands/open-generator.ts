@@ -1,6 +1,6 @@
 // What generating and conversing have in common: a checkpoint, its tokenizer, and an engine set up to sample from it.
 import { loadTokenizer, type Tokenizer } from "@caramba/data";
-import { openModel } from "@caramba/experiment";
+import { locateTokenizer, openModel } from "@caramba/experiment";
 import { Generator } from "@caramba/infer";
 import { displayOn } from "@caramba/instrumentation";
 import { openCheckpoint } from "@caramba/loader";
@@ -32,9 +32,12 @@ export interface SpokenModel {
 /** Opens a checkpoint, a Hugging Face folder or hf://org/name, with the tokenizer that `options` or the checkpoint names. */
 export async function openSpokenModel(checkpoint: string, options: SamplingOptions): Promise<SpokenModel> {
   const display = displayOn(process.stderr);
-  const { model, path } = await openModel(checkpoint, null, { onEvent: narrate(display) });
+  const onEvent = narrate(display);
+  const { model, path } = await openModel(checkpoint, null, { onEvent });
+  const { spec: tokenizerPath } = await locateTokenizer(options.tokenizer ?? (await tokenizerOf(path)), null, {
+    onEvent,
+  });
   display.idle();
-  const tokenizerPath = options.tokenizer ?? (await tokenizerOf(path));
   const tokenizer = await loadTokenizer(tokenizerPath);
   if (tokenizer.vocabSize > (model.vocabSize ?? 0))
     throw new CarambaError(`the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.vocabSize}`, {

@@ -4,8 +4,11 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { collectText, loadTokenizer, prepareTokens, readTokenFileInfo, trainBpe } from "@caramba/data";
+import { openTokenizer } from "@caramba/experiment";
+import { displayOn } from "@caramba/instrumentation";
 import { CarambaError } from "@caramba/tensor";
 import { printJson } from "../json-output.ts";
+import { narrate } from "../narrate.ts";
 
 /** Options of `caramba prepare`. */
 export interface PrepareOptions {
@@ -36,7 +39,9 @@ export async function prepare(options: PrepareOptions): Promise<number> {
     for await (const document of corpus.documents()) texts.push(document.text);
     await (await trainBpe(texts, { vocabSize: options.vocabSize })).save(path);
   }
-  const tokenizer = await loadTokenizer(path);
+  const display = displayOn(process.stderr);
+  const tokenizer = await openTokenizer(path, null, { onEvent: narrate(display) });
+  display.idle();
   const result = await prepareTokens({ documents: corpus, tokenizer, output: options.output });
   const { path: file, tokens, documents, reused } = result;
   if (options.json)
