@@ -1,4 +1,5 @@
 // Public entry of @caramba/files.
+export { claimFolder } from "./claim-folder.ts";
 export {
   type CreateFile,
   DurableFile,
