@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Plan, parseManifestOrThrow, presets, resolvedManifest } from "@caramba/config";
 import { ByteTokenizer, collectText, prepareTokens } from "@caramba/data";
 import { type ExperimentEvent, runExperiment } from "@caramba/experiment";
+import { claimFolder } from "@caramba/files";
 import { kvBytesPerToken } from "@caramba/model";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -63,4 +64,21 @@ describe.each(Object.entries(cached))("tiny_%s", (arm, numbers) => {
     expect(value("perplexity")).toBeCloseTo(Math.exp(value("cross_entropy")), 1);
     expect(value("perplexity")).toBeLessThan(100);
   }, 60_000);
+});
+
+it("a target's folder is for one run at a time", async () => {
+  const runsDir = join(folder, "claimed");
+  const release = await claimFolder(join(runsDir, "tiny_baseline", "train"));
+  const run = (): Promise<unknown> =>
+    runExperiment({
+      manifest: shortened("tiny_baseline", 1),
+      manifestPath: join(folder, "manifest.json"),
+      ...{ device: "onnx", threads: 1, runsDir, artifactsDir: join(folder, "artifacts") },
+    });
+  await expect(run()).rejects.toMatchObject({
+    code: "folder-in-use",
+    message: expect.stringContaining(`process ${process.pid} is at work in this folder`),
+  });
+  await release();
+  expect(await readdir(join(runsDir, "tiny_baseline", "train"))).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { type BenchmarkResults, runBenchmarks } from "@caramba/benchmark";
 import type { Plan, Run, Target, VerifyConfig } from "@caramba/config";
 import { type Tokenizer, tiktokenEncodings } from "@caramba/data";
 import { runVerification, type VerificationResult } from "@caramba/eval";
+import { claimFolder } from "@caramba/files";
 import type { HubOptions } from "@caramba/loader";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
@@ -51,7 +52,7 @@ export interface TargetResult {
 
 /**
  * Runs a target to its end. Once its models are built an abort gives what there is, `interrupted`.
- * @throws the signal's reason when it is aborted before.
+ * @throws the signal's reason when it is aborted before; CarambaError `folder-in-use` while another process runs it.
  */
 export async function runTarget(target: Target, context: TargetContext): Promise<TargetResult> {
   const { plan, backend, onEvent, signal } = context;
@@ -65,11 +66,14 @@ export async function runTarget(target: Target, context: TargetContext): Promise
   const text = await openText(target, blockSize, vocabSize, context.manifestPath, signal, { onEvent, ...hub });
   if (!text.tokenizer)
     onEvent({ type: "note", message: `the tokenizer ${text.tokenizerSpec} is not at hand: no sample texts` });
+  const folder = join(context.runsDir, plan.name, target.name);
+  let release: (() => Promise<void>) | null = null;
   try {
     checkNeeds(target, text, blockSize, context.manifestPath);
+    // Two processes in one folder would take each other's checkpoints for their own.
+    release = await claimFolder(folder);
     const tokenizers = await verifyTokenizers(target, text, context);
     stage("build", target.trainer.type);
-    const folder = join(context.runsDir, plan.name, target.name);
     const { student, teacher, teacherCheckpoint, teacherHash } = await buildModels(target, context, text);
     const log = new TrainingLog(join(folder, "train.jsonl"));
     const runs: { run: Run; outcome: RunOutcome }[] = [];
@@ -141,6 +145,7 @@ export async function runTarget(target: Target, context: TargetContext): Promise
       throw error;
     }
   } finally {
+    await release?.();
     text.source.close();
   }
 }
