@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { fixturePath } from "../test-support/fixture.ts";
 import { commit, type HubServer, listed, serveHub } from "../test-support/hub-server.ts";
 import { openHfModel } from "./hf-model.ts";
-import { fetchModel } from "./hub.ts";
+import { fetchModel, fetchTokenizer } from "./hub.ts";
 import { type HubId, parseHubId } from "./hub-id.ts";
 import type { HubEvent, HubOptions } from "./hub-settings.ts";
 
@@ -45,6 +45,7 @@ beforeAll(async () => {
     "org/sharded": { files: { ...sharded, "consolidated.safetensors": Buffer.from("no") } },
     "org/inside": { files: Object.fromEntries(Object.entries(sharded).map(([k, v]) => [`a/b/${k}`, v])) },
     "org/pickled": { files: { "config.json": config, "pytorch_model.bin": Buffer.from("x") } },
+    "org/pickled-shards": { files: await fixtureFiles("pt/llama-untied-sharded") },
     "org/bare": { files: { "model.safetensors": Buffer.from("x") } },
     "org/lacking": { files: { ...sharded, "model-00002-of-00003.safetensors": Buffer.from("x") } },
     "org/private": { files: tied, token },
@@ -134,6 +135,55 @@ describe("a model", () => {
     expect((await failure("org/pickled", { offline: true })).message).toContain("without model.safetensors");
     const tied = await fetched("org/tied", { pickle: true });
     expect(await readdir(tied.folder)).not.toContain("pytorch_model.bin");
+  });
+
+  it("in PyTorch's shards is fetched by their index, and computes what the safetensors do", async () => {
+    const names = ["config.json", "pytorch_model.bin.index.json"];
+    const shards = [1, 2].map((i) => `pytorch_model-0000${i}-of-00002.bin`);
+    const { folder } = await fetched("org/pickled-shards", { pickle: true });
+    expect((await readdir(folder)).sort()).toEqual([...names, ...shards].sort());
+    const [pickled, safe] = await Promise.all(
+      [folder, fixturePath("llama-untied-sharded")].map((at) => openHfModel(at)),
+    );
+    if (!pickled || !safe) throw new Error("not opened");
+    expect([...pickled.parameters.keys()]).toEqual([...safe.parameters.keys()]);
+    for (const name of safe.parameters.keys()) expect(await pickled.read(name)).toEqual(await safe.read(name));
+    await Promise.all([pickled.close(), safe.close()]);
+
+    // Where one of them is missing, it is named; online it alone is fetched again.
+    await rm(join(folder, shards[1] as string));
+    const { message } = await failure("org/pickled-shards", { pickle: true, offline: true });
+    expect(message).toContain(`is incomplete (without ${shards[1]})`);
+    server.exchanges.length = 0;
+    await fetched("org/pickled-shards", { pickle: true });
+    await (await openHfModel(folder)).close();
+  });
+
+  it("may have a tokenizer that is wanted alone; the model comes later", async () => {
+    const tokenizer = (more: HubOptions = {}) =>
+      fetchTokenizer(idOf("org/tied"), {
+        ...{ endpoint: server.endpoint, cacheDir, token: null, offline: false, retryDelayMs: 1 },
+        ...more,
+      });
+    await expect(tokenizer({ offline: true })).rejects.toThrow(/org\/tied was never downloaded/);
+    const { folder } = await tokenizer();
+    expect((await readdir(folder)).sort()).toEqual([
+      ...["chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json"],
+    ]);
+    expect(
+      paths()
+        .filter((path) => path.includes("resolve"))
+        .at(-1),
+    ).toMatch(/tokenizer\.json$/);
+    expect((await tokenizer({ offline: true })).folder).toBe(folder);
+    expect((await failure("org/tied", { offline: true })).message).toContain("is incomplete (without config.json");
+    expect((await fetched("org/tied")).folder).toBe(folder);
+    await (await openHfModel(folder)).close();
+    expect((await failure("org/sharded", { offline: true })).message).toContain("was never downloaded");
+    await expect(fetchTokenizer(idOf("org/sharded"), { endpoint: server.endpoint, cacheDir })).rejects.toMatchObject({
+      code: "hub-no-model",
+      message: "org/sharded has neither tokenizer.json nor tokenizer.model",
+    });
   });
 
   it("in a folder of a repository is fetched from there", async () => {
