@@ -1,6 +1,7 @@
 // Initial values: means, variances and bounds of every layer's weights against closed forms, what they depend on, and
 // the schemes of whole models.
 import { modelConfig, type NodeInput } from "@caramba/config";
+import { buildLayer } from "@caramba/layers";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { buildModel, type Model } from "./model.ts";
@@ -117,6 +118,33 @@ describe("each layer's own scheme", () => {
       expect(all(await read(model, `topology.layers.0.${path}`), value), path).toBe(true);
   });
 
+  it("two-dimensional convolutions: the inputs of one output are those of its group, in its window", async () => {
+    const conv = { type: "Conv2dLayer", inChannels: 32, outChannels: 32, kernelSize: 3, groups: 2 } as const;
+    const weight = buildLayer(conv).adopt(3).variables().get("weight");
+    expectNormal((await weight?.read()) as Float32Array, own(16 * 9), "weight");
+  });
+
+  it("every RNN cell: by its hidden size; null keys and values: 0.02; summaries: the identity", async () => {
+    for (const cell of ["gru", "rnn_tanh", "rnn_relu"] as const) {
+      const layer = { type: "RNNLayer", cell, inputSize: d, hiddenSize: d, numLayers: 2, bidirectional: true } as const;
+      const model = modelOf([layer, { type: "LinearLayer", dIn: 2 * d, dOut: d }]);
+      for (const name of ["ih_l0", "hh_l0_reverse", "ih_l1", "hh_l1"])
+        expectNormal(await read(model, `topology.layers.0.weight_${name}`), own(d), `${cell} ${name}`);
+    }
+    const more = { nullAttn: true, localWindow: 4, memBlock: 4, memSummarize: "linear" } as const;
+    const model = modelOf(Array.from({ length: 20 }, () => ({ ...attention, ...more })));
+    const names = [...model.variables().keys()];
+    const values = await Promise.all(
+      names.filter((name) => name.endsWith("_null")).map(async (name) => Array.from(await read(model, name))),
+    );
+    expectNormal(values.flat(), 0.02, "null keys and values");
+    const size = d / 4;
+    const identity = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+    const summaries = names.filter((name) => /layers\.0\.mem_[kv]/.test(name));
+    expect(summaries).toHaveLength(2);
+    for (const name of summaries) expect(await read(model, name)).toEqual(identity);
+  });
+
   it("embeddings: 0.02", async () => {
     const model = modelOf([{ type: "RMSNormLayer", dModel: d }]);
     expectNormal(await read(model, "embedder.weight"), 0.02, "embedder");
@@ -153,6 +181,37 @@ describe("what a weight depends on", () => {
     expect(await read(others, path)).toEqual(value);
     expect(await read(modelOf([linear, linear]), "topology.layers.0.weight")).not.toEqual(value);
     expect(await read(modelOf([linear, linear], { scheme: "default" }, 4), path)).not.toEqual(value);
+  });
+
+  it("of every layer: with one seed it is the same, with another each random weight differs", async () => {
+    const layers: NodeInput[] = [
+      { type: "SSMLayer", dModel: d },
+      { type: "RNNLayer", inputSize: d, hiddenSize: d },
+      { type: "Conv1dLayer", dModel: d },
+      { type: "MoELayer", dModel: d, dFf: 32, numExperts: 2 },
+      { type: "LoRALinearLayer", dIn: d, dOut: d, r: 4 },
+      { type: "GLULayer", dModel: d, dFf: 32 },
+      { type: "AttentionLayer", dModel: d, nHeads: 2, nullAttn: true },
+      { type: "CyclicTopology", iterations: 2, layers: [linear] },
+      {
+        type: "GraphTopology",
+        nodes: [{ id: "a", op: "LinearLayer", in: "x", out: "y", config: { dIn: d, dOut: d } }],
+      },
+    ];
+    const schemes = [{ scheme: "default" }, { scheme: "normal", std: 0.1 }, { scheme: "gpt2", std: 0.1 }] as const;
+    for (const scheme of schemes) {
+      const [one, same, other] = [modelOf(layers, scheme, 7), modelOf(layers, scheme, 7), modelOf(layers, scheme, 8)];
+      let random = 0;
+      for (const name of one.variables().keys()) {
+        const values = await read(one, name);
+        expect(await read(same, name), name).toEqual(values);
+        // Constants and A_log = log 1 ... log N are no draws.
+        if (all(values, values[0] as number) || name.endsWith("A_log")) continue;
+        random++;
+        expect(await read(other, name), name).not.toEqual(values);
+      }
+      expect(random).toBeGreaterThan(20);
+    }
   });
 
   it("in every scheme: they differ by a factor alone", async () => {
@@ -247,6 +306,30 @@ describe("schemes of a model", () => {
       "layers.2.layers.0.experts.up_proj.weight": 0.1,
     };
     for (const [path, value] of Object.entries(std)) expectNormal(await read(model, `topology.${path}`), value, path);
+  });
+
+  it("finds the ends of a graph behind its joins, one factor of a product", async () => {
+    const linear = (id: string, from: string, out: string) =>
+      ({ id, op: "LinearLayer", in: from, out, config: { dIn: d, dOut: d } }) as const;
+    const branch: NodeInput = {
+      type: "GraphTopology",
+      nodes: [
+        linear("early", "x", "e"),
+        linear("left", "e", "l"),
+        linear("right", "e", "r"),
+        linear("gate", "x", "g"),
+        { id: "product", op: "multiply", in: ["r", "g"], out: "p" },
+        { id: "sum", op: "add", in: ["l", "p"], out: "s" },
+        { id: "drop", op: "DropoutLayer", in: "s", out: "y", config: { p: 0.1 } },
+      ],
+    };
+    const model = modelOf([residual(branch), residual({ type: "LinearLayer", dIn: d, dOut: d })], {
+      scheme: "gpt2",
+      std: 0.1,
+    });
+    const scaled = 0.1 / Math.sqrt(2);
+    for (const [id, std] of Object.entries({ early: 0.1, left: scaled, right: scaled, gate: 0.1 }))
+      expectNormal(await read(model, `topology.layers.0.layers.0.nodes.${id}.weight`), std, id);
   });
 
   it("leaves alone what must begin as it does", async () => {
