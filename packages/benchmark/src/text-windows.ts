@@ -53,9 +53,10 @@ export function chooseWindows(options: ChooseOptions): ChosenWindows {
   evalWindows({ source, range, blockSize, count: 1 });
   const fit = Math.floor((range.end - range.start - 1 - blockSize) / stride) + 1;
   const used = Math.min(count ?? fit, fit);
+  // Where all are taken they lie side by side from the start, as whoever scores a whole text has them.
   const starts =
     stride === blockSize
-      ? evalWindows({ source, range, blockSize, count: used })
+      ? evalWindows({ source, range, blockSize, count: used, spread: used < fit })
       : Array.from(
           { length: used },
           (_, i) => range.start + stride * (used < 2 ? 0 : Math.floor((i * (fit - 1)) / (used - 1))),
