@@ -1,5 +1,6 @@
 // What attention with and without a cache share: options, checks of shapes, grouped heads, sinks.
 import { addDims, type Dim, dimEquals, divDims, mulDims, shapeEquals, shapeText } from "../dim.ts";
+import { isFloat } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { add } from "../ops/elementwise.ts";
 import { broadcastTo, reshape } from "../ops/shape.ts";
@@ -7,11 +8,11 @@ import type { Attrs, Tensor, TensorType } from "../tensor.ts";
 
 /** How scores are scaled and masked. */
 export interface AttentionOptions {
-  /** Factor on the scores; default 1 / sqrt(dk). */
+  /** Factor on the scores; default 1 / sqrt(dk), for which dk must be known. */
   readonly scale?: number;
   /** Hide later positions; default true. */
   readonly causal?: boolean;
-  /** See only positions nearer than `window`, the query's own included; default all. */
+  /** See only positions nearer than `window`, at least 1: the query's own is one of them; default all. */
   readonly window?: number;
   /** Keys [Hkv, N, dk] and values [Hkv, N, dv] without positions that every query sees; default none. */
   readonly sinks?: AttentionSinks;
@@ -21,7 +22,7 @@ export interface AttentionOptions {
 export interface UncachedAttentionOptions extends AttentionOptions {
   /** Position of the first query among the keys; default S - T. */
   readonly first?: number;
-  /** Zeroes weights where `uniform` [B, H, T, N + S] is below `p`, and scales the others by 1 / (1 - p); default none. */
+  /** Zeroes weights where `uniform` [B, H, T, N + S] is below `p`, from 0 to 1, and scales the others by 1 / (1 - p); default none. */
   readonly dropout?: { readonly p: number; readonly uniform: Tensor };
 }
 
@@ -51,6 +52,20 @@ export const groupsOf = (heads: Dim, kvHeads: Dim): number => {
   return groups;
 };
 
+/** Demands numbers that mean something: with others a query would see nothing, or what it must not. */
+export function checkOptions({ scale, window, first, sinks, dropout }: AttentionAttrs): void {
+  const refuse = (what: string, remedy: string): never => {
+    throw new ShapeError(what, remedy);
+  };
+  if (!Number.isFinite(scale))
+    refuse(`the scale of scores is ${scale}`, "give a scale where the width of keys is open");
+  if (!Number.isInteger(sinks)) refuse(`the number of sinks is ${sinks}`, "give sinks of a known number");
+  if (window !== undefined && !(Number.isInteger(window) && window >= 1))
+    refuse(`a window of ${window} positions`, "give an integer of at least 1");
+  if (first !== undefined && !Number.isInteger(first)) refuse(`first is ${first}`, "give an integer");
+  if (!(dropout >= 0 && dropout <= 1)) refuse(`dropout with probability ${dropout}`, "give one from 0 to 1");
+}
+
 /** Demands heads that fit each other. */
 export function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
   const text = `q ${shapeText(q.shape)}, k ${shapeText(k.shape)}, v ${shapeText(v.shape)}`;
@@ -59,6 +74,8 @@ export function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
   if (!shapeEquals(k.shape.slice(0, 3), v.shape.slice(0, 3)) || !dimEquals(q.shape[0] as Dim, k.shape[0] as Dim))
     throw new ShapeError(`${text}: batch, heads and positions of keys and values differ`);
   if (!dimEquals(q.shape[3] as Dim, k.shape[3] as Dim)) throw new ShapeError(`${text}: query and key widths differ`);
+  if (!isFloat(q.dtype) || k.dtype !== q.dtype || v.dtype !== q.dtype)
+    throw new ShapeError(`q, k and v have dtypes ${q.dtype}, ${k.dtype} and ${v.dtype}`, "cast all to float32");
   groupsOf(q.shape[1] as Dim, k.shape[1] as Dim);
 }
 
@@ -113,4 +130,5 @@ export const attrsOf = (dk: Dim, o: UncachedAttentionOptions): AttentionAttrs =>
 });
 
 /** Sinks among an op's inputs. */
-export const sinkInputs = ({ sinks }: AttentionOptions): Tensor[] => (sinks ? [sinks.k, sinks.v] : []);
+export const sinkInputs = ({ sinks }: AttentionOptions): Tensor[] =>
+  sinks && sinks.k.shape[1] !== 0 ? [sinks.k, sinks.v] : [];

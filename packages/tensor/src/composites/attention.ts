@@ -14,6 +14,7 @@ import {
   type AttentionAttrs,
   attrsOf,
   checkHeads,
+  checkOptions,
   checkSinks,
   everySequence,
   groupsOf,
@@ -28,16 +29,26 @@ import { softmax } from "./softmax.ts";
 
 export const attentionOp: OpDef<AttentionAttrs> = {
   name: "attention",
-  infer: (inputs, { sinks, dropout, first }) => {
+  infer: (inputs, attrs) => {
     const [q, k, v, ...more] = inputs as [TensorType, TensorType, TensorType, ...TensorType[]];
+    const { sinks, dropout, first, causal, window } = attrs;
+    checkOptions(attrs);
     checkHeads(q, k, v);
     if (sinks > 0) checkSinks(q, v, more[0], more[1]);
     const [b, h, t, s] = [...q.shape.slice(0, 3), k.shape[2]] as [Dim, Dim, Dim, Dim];
     const uniform = dropout > 0 ? more[sinks > 0 ? 2 : 0] : undefined;
     if (dropout > 0 && !(uniform && shapeEquals(uniform.shape, [b, h, t, addDims(s, sinks)])))
       throw new ShapeError(`dropout needs uniform numbers ${shapeText([b, h, t, addDims(s, sinks)])}`);
-    if (first !== undefined && typeof t === "number" && typeof s === "number" && !(first >= 0 && first + t <= s))
-      throw new ShapeError(`queries ${first} .. ${first + t - 1} do not lie among ${s} positions`);
+    // A query before the first key would see nothing, and softmax would give it the mean of everything.
+    const positioned = first !== undefined || causal || window !== undefined;
+    if (positioned && typeof t === "number" && typeof s === "number") {
+      const from = first ?? s - t;
+      if (!(from >= 0 && from + t <= s))
+        throw new ShapeError(
+          `queries ${from} .. ${from + t - 1} do not lie among ${s} positions`,
+          "give as many keys as queries, or more",
+        );
+    }
     return { shape: [...q.shape.slice(0, 3), v.shape[3] as Dim], dtype: q.dtype };
   },
   decompose: (inputs, attrs) => {
@@ -101,6 +112,6 @@ export const attentionOp: OpDef<AttentionAttrs> = {
 
 /** softmax(scale q k^T + mask) v: q [B, H, T, dk], k [B, Hkv, S, dk], v [B, Hkv, S, dv] -> [B, H, T, dv]. */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: UncachedAttentionOptions = {}): Tensor {
-  const inputs = [q, k, v, ...sinkInputs(options), ...(options.dropout ? [options.dropout.uniform] : [])];
+  const inputs = [q, k, v, ...sinkInputs(options), ...(options.dropout?.p ? [options.dropout.uniform] : [])];
   return makeNode(attentionOp, inputs, attrsOf(q.shape[3] as Dim, options));
 }

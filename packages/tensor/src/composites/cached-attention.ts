@@ -12,6 +12,7 @@ import {
   type AttentionOptions,
   attrsOf,
   checkHeads,
+  checkOptions,
   checkSinks,
   everySequence,
   groupsOf,
@@ -24,7 +25,8 @@ import { softmax } from "./softmax.ts";
 
 export const cachedAttentionOp: OpDef<AttentionAttrs> = {
   name: "cachedAttention",
-  infer: (inputs, { sinks }) => {
+  infer: (inputs, attrs) => {
+    const { sinks } = attrs;
     const [q, k, v, pastK, pastV, ...more] = inputs as [
       TensorType,
       TensorType,
@@ -33,7 +35,13 @@ export const cachedAttentionOp: OpDef<AttentionAttrs> = {
       TensorType,
       ...TensorType[],
     ];
+    checkOptions(attrs);
     checkHeads(q, k, v);
+    if (!dimEquals(q.shape[2] as Dim, k.shape[2] as Dim))
+      throw new ShapeError(
+        `${q.shape[2]} queries with ${k.shape[2]} new keys`,
+        "each new position has a query and a key; what came before is in the cache",
+      );
     if (sinks > 0) checkSinks(q, v, more[0], more[1]);
     const rows = mulDims(k.shape[0] as Dim, k.shape[1] as Dim);
     for (const [past, fresh] of [
