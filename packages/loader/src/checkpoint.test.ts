@@ -100,19 +100,50 @@ describe("damage", () => {
     }
   });
 
-  it.each<[string, Record<string, string>, RegExp]>([
-    ["another kind of file", { format: "pt" }, /not a Caramba checkpoint/],
-    ["a later version", { format: "caramba-checkpoint", version: "2" }, /version 2; this Caramba reads version 1/],
+  it.each<[string, Record<string, string>, RegExp, RegExp?]>([
+    ["another kind of file", { format: "pt" }, /not a Caramba checkpoint/, /Give the path of a checkpoint/],
+    [
+      "a later version",
+      { format: "caramba-checkpoint", version: "2" },
+      /version 2; this Caramba reads version 1$/,
+      /A later Caramba wrote it: update Caramba/,
+    ],
+    ["no version", { format: "caramba-checkpoint" }, /version missing; this Caramba reads version 1$/],
+    [
+      "a version that is none",
+      { format: "caramba-checkpoint", version: `\u001b[2J${"1".repeat(1000)}` },
+      /version "\\u001b\[2J1{96}\.\.\."; this/,
+    ],
     ["no state", { format: "caramba-checkpoint", version: "1" }, /no state/],
     ["state that is not JSON", { format: "caramba-checkpoint", version: "1", state: "{" }, /state: /],
     ["state that is a list", { format: "caramba-checkpoint", version: "1", state: "[]" }, /not an object/],
-  ])("%s is refused", async (_, metadata, message) => {
+  ])("%s is refused", async (_, metadata, message, remedy = /The file is damaged: delete it/) => {
     const path = newPath();
     await writeSafetensors(path, {}, { metadata });
     await expect(openCheckpoint(path)).rejects.toMatchObject({
       code: "bad-checkpoint",
       message: expect.stringMatching(message),
+      remedy: expect.stringMatching(remedy),
     });
+  });
+
+  it("state with a key that it does not have, a number for a flag or below 0 is refused", async () => {
+    const path = newPath();
+    const base = { format: "caramba-checkpoint", version: "1" };
+    for (const [change, message] of [
+      [{ more: 1 }, /state: unknown key "more"/],
+      [{ step: -1 }, /step is not a whole number from 0/],
+      [{ seed: "7" }, /seed is not a whole number from 0/],
+      [{ blockStep: -1 }, /blockStep is not a whole number from 0/],
+      [{ final: 1 }, /final is not true or false/],
+    ] as const) {
+      await writeSafetensors(path, {}, { metadata: { ...base, state: canonicalJson({ ...small.state, ...change }) } });
+      await expect(openCheckpoint(path)).rejects.toThrow(message);
+    }
+    for (const state of ["null", "7", '"x"']) {
+      await writeSafetensors(path, {}, { metadata: { ...base, state } });
+      await expect(openCheckpoint(path)).rejects.toThrow(/state: is not an object/);
+    }
   });
 
   it.each(Object.keys(small.state))("state without a sound %s is refused", async (key) => {

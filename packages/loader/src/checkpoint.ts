@@ -127,10 +127,11 @@ export async function checkpointFrom(bytes: RandomAccess): Promise<OpenCheckpoin
     }
     const found = metadata.get("version");
     if (found !== String(version)) {
+      const isLater = /^[1-9][0-9]{0,8}$/.test(found ?? "");
       throw badCheckpoint(
         path,
-        `checkpoint version ${found}; this Caramba reads version ${version}`,
-        "Update Caramba.",
+        `checkpoint version ${isLater ? found : found === undefined ? "missing" : quote(found)}; this Caramba reads version ${version}`,
+        isLater ? "A later Caramba wrote it: update Caramba." : damaged,
       );
     }
     const text = metadata.get("state");
