@@ -135,8 +135,10 @@ describe("ModelCache", () => {
     const lengths = () => cache.layers.flatMap((parts) => [...parts.values()].map((part) => part.length));
     cache.append(fresh(3, 2));
     cache.append(fresh(2, 2));
+    expect([0, 4, 5, 9].map((length) => cache.keptLength(length))).toEqual([0, 4, 5, 5]);
     cache.truncate(4);
     expect(lengths()).toEqual([4, 4, 4]);
+    for (const length of [5, -1, 1.5]) expect(() => cache.truncate(length)).toThrow(/cannot truncate/);
     expect(() => cache.append(fresh(5, 2))).toThrow(/at most 8/);
     expect(() => cache.append([fresh(1, 2)[0] ?? []])).toThrow(/2 layers/);
     // The last part is wrong: the earlier ones must not have grown.
@@ -195,6 +197,34 @@ describe("ModelCache", () => {
       expect(cache.length).toBe(0);
     });
 
+    it("takes lent buffers in any order, and frees each of them once", async () => {
+      const freed: DeviceBuffer[] = [];
+      class Counting extends ReferenceBackend {
+        override dispose(buffer?: DeviceBuffer): void {
+          freed.push(buffer as DeviceBuffer);
+        }
+      }
+      const pair = [["a", "b"].map((name) => ({ name, shape: [2] }))];
+      const cache = new ModelCache([], {
+        backend: new Counting(),
+        batchSize: 1,
+        maxLength: 8,
+        storage: "fp32",
+        states: pair,
+      });
+      const [a, b] = cache.spareStates()[0] as [DeviceBuffer, DeviceBuffer];
+      const read = [...(cache.states[0]?.view() ?? [])];
+      expect(() => cache.append([], [[a, a]], 1)).toThrow(/two parts are in one/);
+      cache.append([], [[b, a]], 1);
+      expect([cache.states[0]?.view(), freed]).toEqual([[b, a], []]);
+      const own = [0, 1].map(() => backend.alloc([1, 2], "float32"));
+      cache.append([], [own], 1);
+      expect(freed).toEqual(read);
+      cache.dispose();
+      expect(new Set(freed)).toEqual(new Set([...read, a, b, ...own]));
+      expect(freed).toHaveLength(6);
+    });
+
     it("lends the copy that is not read, and then knows one state only", async () => {
       const cache = make(none);
       cache.append([], filledStates(1), 3);
@@ -213,6 +243,9 @@ describe("ModelCache", () => {
       expect(() => cache.append([], filledStates(2).slice(1), 1)).toThrow(/states of 2 layers, given 1/);
       expect(() => cache.append([], [...filledStates(2)].reverse(), 1)).toThrow(/a layer's state is/);
       expect(() => cache.append([], filledStates(2))).toThrow(/said to be unknown/);
+      for (const count of [-1, 0.5]) expect(() => cache.append([], filledStates(2), count)).toThrow(/new positions/);
+      const reads = cache.states.map((state) => state.view());
+      expect(() => cache.append([], reads, 1)).toThrow(/in a buffer that is read/);
       expect(() => cache.reserve(9)).toThrow(/at most 8/);
       expect([cache.length, await values(cache)]).toEqual([7, [1, 1]]);
       const both = make();

@@ -32,7 +32,7 @@ export class LayerState {
     return [...this.#now, ...this.#other].reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
   }
 
-  /** What the next step reads, in part order. */
+  /** What the next step reads, in part order; at the start of a sequence there is nothing to read, whatever it holds. */
   view(): readonly DeviceBuffer[] {
     return this.#now;
   }
@@ -44,16 +44,12 @@ export class LayerState {
 
   /** Takes what a step made: the spare buffers themselves, or others of their shapes, which belong to the cache then. */
   accept(made: readonly DeviceBuffer[]): void {
-    made.forEach((buffer, i) => {
-      const spare = this.#other[i] as DeviceBuffer;
-      if (buffer === spare) return;
-      this.#backend.dispose(spare);
-      this.#other[i] = buffer;
-    });
+    for (const spare of this.#other) if (!made.includes(spare)) this.#backend.dispose(spare);
+    this.#other = [...made];
     this.swap();
   }
 
-  /** Refuses what is not of this state's shapes. */
+  /** Refuses what is not of this state's shapes, and buffers that are no second copy: what is read, or one for two parts. */
   check(made: readonly DeviceBuffer[]): void {
     const text = (buffers: readonly DeviceBuffer[]) =>
       buffers.map((b) => `${b.dtype}[${b.shape.join(", ")}]`).join(" ");
@@ -61,6 +57,11 @@ export class LayerState {
       throw new CarambaError(`a layer's state is ${text(this.#other)}, given ${text(made) || "nothing"}`, {
         code: "shape",
         remedy: "hand over what the model's decode graph returned",
+      });
+    if (new Set([...this.#now, ...made]).size < 2 * made.length)
+      throw new CarambaError("a new state is in a buffer that is read, or two parts are in one", {
+        code: "shape",
+        remedy: "write new states into spareStates() or into buffers of their own",
       });
   }
 

@@ -104,6 +104,7 @@ export class ModelCache {
     const added = first?.shape[0] ?? count;
     if (added === undefined || (count !== undefined && count !== added))
       throw misfit(`${first?.shape[0] ?? "no"} new rows, said to be ${count ?? "unknown"} positions`);
+    if (!Number.isInteger(added) || added < 0) throw misfit(`${added} new positions`);
     if (states.length !== this.states.length)
       throw misfit(`the cache has states of ${this.states.length} layers, given ${states.length}`);
     this.states.forEach((state, i) => {
@@ -126,9 +127,12 @@ export class ModelCache {
     this.#length = before + added;
   }
 
-  /** The greatest length, at most `length`, that `truncate` can go to: any without states, else where they are known. */
+  /**
+   * The greatest length, at most `length` (0 or more), that `truncate` can go to: any up to its own without states, else
+   * where they are known.
+   */
   keptLength(length: number): number {
-    if (this.states.length === 0) return length;
+    if (this.states.length === 0) return Math.min(length, this.#length);
     return Math.max(...[0, this.#before ?? 0, this.#length].filter((at) => at <= length));
   }
 
