@@ -1,35 +1,13 @@
 // Small models whose outputs are known in closed form, and token sources.
+import { llamaModel } from "@caramba/config";
 import { MemoryTokens } from "@caramba/data";
 import { buildModel, type Model } from "@caramba/model";
 
 /** A tiny Llama-like model. */
 export function tinyModel(options: { vocabSize?: number; attention?: object; seed?: number } = {}): Model {
   const { vocabSize = 11, attention = {}, seed = 3 } = options;
-  return buildModel(
-    {
-      embedder: { type: "token", vocabSize, dModel: 16 },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: 16 },
-                  { type: "AttentionLayer", dModel: 16, nHeads: 4, ...attention },
-                ],
-              },
-            ],
-          },
-          { type: "RMSNormLayer", dModel: 16 },
-        ],
-      },
-    },
-    { seed },
-  );
+  const heads = { nHeads: 4, ...attention };
+  return buildModel(llamaModel({ vocabSize, dModel: 16, layers: 2, attention: heads, feedForward: [] }), { seed });
 }
 
 /** Logits after token t are `table[t]`, whatever came before; scored only, it has no attention to cache. */

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { NodeInput } from "@caramba/config";
+import { llamaModel, type NodeInput } from "@caramba/config";
 import { generate } from "@caramba/infer";
 import { buildModel, type Model } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
@@ -14,39 +14,11 @@ const folder = await mkdtemp(join(tmpdir(), "caramba-onnx-"));
 afterAll(() => rm(folder, { recursive: true }));
 
 const dModel = 32;
-const swiglu: NodeInput = { type: "SwiGLULayer", dModel, dFf: 48 };
-const tiny = (attention: object, tiedEmbeddings: boolean, feedForward: readonly NodeInput[] = [swiglu]): Model =>
-  buildModel(
-    {
-      embedder: { type: "token", vocabSize: 61, dModel },
-      tiedEmbeddings,
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel },
-                  { type: "AttentionLayer", dModel, nHeads: 4, ...attention },
-                ],
-              },
-              {
-                type: "ResidualTopology",
-                layers: [{ type: "RMSNormLayer", dModel }, ...feedForward],
-              },
-            ],
-          },
-          { type: "RMSNormLayer", dModel },
-          ...(tiedEmbeddings ? [] : [{ type: "LinearLayer" as const, dIn: dModel, dOut: 61, bias: false }]),
-        ],
-      },
-    },
-    { seed: 5 },
-  );
+const tiny = (attention: object, tiedEmbeddings: boolean, feedForward: number | readonly NodeInput[] = 48): Model => {
+  const heads = { nHeads: 4, ...attention };
+  const sizes = { vocabSize: 61, dModel, layers: 2, feedForward, tiedEmbeddings };
+  return buildModel(llamaModel({ ...sizes, attention: heads }), { seed: 5 });
+};
 
 const models = {
   "grouped queries, tied": tiny({ mode: "gqa", nKvHeads: 2 }, true),

@@ -1,6 +1,8 @@
 // Experts choose per token, so decoding (where only the chosen are computed) gives what the whole pass (where all are)
 // gives: one token at a time and several at once, on a real engine.
+
 import { open } from "@caramba/backend-onnx";
+import { llamaModel, type NodeInput } from "@caramba/config";
 import { buildModel } from "@caramba/model";
 import { type Backend, compile, input } from "@caramba/tensor";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -15,35 +17,15 @@ afterAll(() => backend.close());
 
 it.each([1, 2, 4])("a mixture of experts decodes %i sequences as in one pass", async (batchSize) => {
   const norm = { type: "RMSNormLayer", dModel: 32 } as const;
-  const model = buildModel(
+  const feedForward: NodeInput[] = [
+    { type: "MoELayer", dModel: 32, dFf: 24, numExperts: 6 },
     {
-      embedder: { type: "token", vocabSize: v, dModel: 32 },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              { type: "ResidualTopology", layers: [norm, { type: "AttentionLayer", dModel: 32, nHeads: 4 }] },
-              { type: "ResidualTopology", layers: [norm, { type: "MoELayer", dModel: 32, dFf: 24, numExperts: 6 }] },
-              {
-                type: "ResidualTopology",
-                layers: [
-                  norm,
-                  { type: "LoRALinearLayer", dIn: 32, dOut: 32 },
-                  { type: "GLULayer", dModel: 32, dFf: 24 },
-                ],
-              },
-            ],
-          },
-          norm,
-          { type: "LoRALinearLayer", dIn: 32, dOut: v, bias: false },
-        ],
-      },
+      type: "ResidualTopology",
+      layers: [norm, { type: "LoRALinearLayer", dIn: 32, dOut: 32 }, { type: "GLULayer", dModel: 32, dFf: 24 }],
     },
-    { seed: 2 },
-  );
+  ];
+  const sizes = { vocabSize: v, dModel: 32, layers: 2, tiedEmbeddings: false };
+  const model = buildModel(llamaModel({ ...sizes, attention: { nHeads: 4 }, feedForward }), { seed: 2 });
   for (const [path, variable] of model.variables())
     if (path.endsWith("lora_b")) variable.write(new Float32Array(variable.size).map((_, i) => Math.sin(i) / 20));
   const ids = Int32Array.from({ length: batchSize * total }, (_, i) => (i * i * 7 + 3 * i) % v);

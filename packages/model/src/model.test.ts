@@ -1,7 +1,7 @@
 // Whole models: a tiny Llama against Transformers (fixtures/layers/generate.py: logits, loss and gradients in float64),
 // heads, positions of the last token, traces.
 import { readFileSync } from "node:fs";
-import type { NodeInput } from "@caramba/config";
+import { llamaModel, type NodeInput } from "@caramba/config";
 import { compile, crossEntropy, grad, input, mean, ReferenceBackend, reshape, type Tensor } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
 import { buildModel, type Model } from "./model.ts";
@@ -35,40 +35,15 @@ function expectClose(found: ArrayLike<number> | undefined, expected: ArrayLike<n
 
 describe("a Llama against Transformers", () => {
   const { ropeScaling: s, ropeBase } = fixture;
-  const llama = buildModel({
-    embedder: { type: "token", vocabSize: 19, dModel: 16 },
-    topology: {
-      type: "StackedTopology",
-      layers: [
-        {
-          type: "NestedTopology",
-          repeat: 2,
-          layers: [
-            residual(
-              { type: "RMSNormLayer", dModel: 16 },
-              {
-                type: "AttentionLayer",
-                dModel: 16,
-                nHeads: 2,
-                nKvHeads: 1,
-                mode: "gqa",
-                ropeBase,
-                ropeScaling: {
-                  ropeType: "llama3",
-                  factor: s["factor"] as number,
-                  lowFreqFactor: s["low_freq_factor"] as number,
-                  highFreqFactor: s["high_freq_factor"] as number,
-                  originalMaxPositionEmbeddings: s["original_max_position_embeddings"] as number,
-                },
-              },
-            ),
-            residual({ type: "RMSNormLayer", dModel: 16 }, { type: "SwiGLULayer", dModel: 16, dFf: 24, bias: false }),
-          ],
-        },
-        { type: "RMSNormLayer", dModel: 16 },
-      ],
-    },
-  });
+  const ropeScaling = {
+    ropeType: "llama3",
+    factor: s["factor"] as number,
+    lowFreqFactor: s["low_freq_factor"] as number,
+    highFreqFactor: s["high_freq_factor"] as number,
+    originalMaxPositionEmbeddings: s["original_max_position_embeddings"] as number,
+  } as const;
+  const attention = { nHeads: 2, nKvHeads: 1, mode: "gqa", ropeBase, ropeScaling } as const;
+  const llama = buildModel(llamaModel({ vocabSize: 19, dModel: 16, layers: 2, attention, feedForward: 24 }));
   const block = (n: number): [string, string][] => {
     const [ours, theirs] = ["topology.layers.0.layers", `model.layers.${n}`];
     const [attention, mlp] = [2 * n, 2 * n + 1];

@@ -1,7 +1,7 @@
 // Models of experts and of low-rank updates through the trainer: what layers add to the loss is in it, is reported apart
 // and stays out of validation; frozen weights stay as they were.
 import { open } from "@caramba/backend-onnx";
-import type { NodeInput } from "@caramba/config";
+import { llamaModel, type NodeInput } from "@caramba/config";
 import { WindowScorer } from "@caramba/eval";
 import { buildModel, type Model, traceForward } from "@caramba/model";
 import { type Backend, compile, grad, input, ReferenceBackend, type Tensor } from "@caramba/tensor";
@@ -20,27 +20,8 @@ afterAll(() => backend.close());
 
 /** Two blocks of attention and a feed-forward network; blocks have weights of their own. */
 function model(feedForward: readonly NodeInput[]): Model {
-  const norm = { type: "RMSNormLayer", dModel: 16 } as const;
-  return buildModel(
-    {
-      embedder: { type: "token", vocabSize, dModel: 16 },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              { type: "ResidualTopology", layers: [norm, { type: "AttentionLayer", dModel: 16, nHeads: 2 }] },
-              { type: "ResidualTopology", layers: [norm, ...feedForward] },
-            ],
-          },
-          norm,
-        ],
-      },
-    },
-    { seed: 3 },
-  );
+  const sizes = { vocabSize, dModel: 16, layers: 2, attention: { nHeads: 2 } };
+  return buildModel(llamaModel({ ...sizes, feedForward }), { seed: 3 });
 }
 
 const experts = (loadBalancingWeight: number) =>

@@ -1,4 +1,4 @@
-import { teacherConfig } from "@caramba/config";
+import { llamaModel, teacherConfig } from "@caramba/config";
 import { MemoryTokens, TokenBatches } from "@caramba/data";
 import { adapterPaths, buildModel, type Model, withoutLora } from "@caramba/model";
 import { compile, constant, Philox, ReferenceBackend, reshape, type Variable } from "@caramba/tensor";
@@ -10,46 +10,10 @@ import { performSurgery } from "./surgery.ts";
 const backend = new ReferenceBackend();
 const [d, heads, kv] = [32, 4, 2];
 
-const student = (attention: object, seed = 9): Model =>
-  buildModel(
-    {
-      embedder: { type: "token", vocabSize: 13, dModel: d },
-      topology: {
-        type: "StackedTopology",
-        layers: [
-          {
-            type: "NestedTopology",
-            repeat: 2,
-            layers: [
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: d },
-                  {
-                    type: "AttentionLayer",
-                    dModel: d,
-                    nHeads: heads,
-                    nKvHeads: kv,
-                    mode: "decoupled",
-                    ...attention,
-                  } as never,
-                ],
-              },
-              {
-                type: "ResidualTopology",
-                layers: [
-                  { type: "RMSNormLayer", dModel: d },
-                  { type: "SwiGLULayer", dModel: d, dFf: 48, bias: false },
-                ],
-              },
-            ],
-          },
-          { type: "RMSNormLayer", dModel: d },
-        ],
-      },
-    },
-    { seed },
-  );
+const student = (attention: object, seed = 9): Model => {
+  const shape = { nHeads: heads, nKvHeads: kv, mode: "decoupled", ...attention } as const;
+  return buildModel(llamaModel({ vocabSize: 13, dModel: d, layers: 2, attention: shape, feedForward: 48 }), { seed });
+};
 
 const ids = constant(
   Int32Array.from({ length: 12 }, (_, i) => (i * 5 + 3) % 13),
