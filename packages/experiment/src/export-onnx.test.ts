@@ -1,5 +1,5 @@
 // An exported model, run by ONNX Runtime from its files alone, against the reference backend on the same weights.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { llamaModel, type NodeInput } from "@caramba/config";
@@ -14,6 +14,8 @@ const folder = await mkdtemp(join(tmpdir(), "caramba-onnx-"));
 afterAll(() => rm(folder, { recursive: true }));
 
 const dModel = 32;
+const ssm: NodeInput = { type: "SSMLayer", dModel, dState: 4 };
+const gru: NodeInput = { type: "RNNLayer", cell: "gru", inputSize: dModel, hiddenSize: dModel };
 const tiny = (attention: object, tiedEmbeddings: boolean, feedForward: number | readonly NodeInput[] = 48): Model => {
   const heads = { nHeads: 4, ...attention };
   const sizes = { vocabSize: 61, dModel, layers: 2, feedForward, tiedEmbeddings };
@@ -41,6 +43,35 @@ const models = {
       layers: [{ type: "RNNLayer", cell: "gru", inputSize: dModel, hiddenSize: dModel }],
     },
     { type: "RNNLayer", inputSize: dModel, hiddenSize: 40, projSize: dModel },
+  ]),
+  "attention and states in cycles, branches, a graph and a recurrence": tiny({}, true, [
+    {
+      type: "CyclicTopology",
+      iterations: 2,
+      layers: [
+        { type: "AttentionLayer", dModel, nHeads: 4 },
+        { type: "CyclicTopology", iterations: 2, layers: [ssm] },
+      ],
+    },
+    { type: "BranchingTopology", layers: [{ type: "AttentionLayer", dModel, nHeads: 2 }, gru] },
+    { type: "LinearLayer", dIn: 2 * dModel, dOut: dModel },
+    {
+      type: "GraphTopology",
+      nodes: [
+        { id: "sum", op: "add", in: ["a", "s", "x"], out: "y" },
+        { id: "look", op: "AttentionLayer", in: "x", out: "a", config: { dModel, nHeads: 4 } },
+        {
+          id: "state",
+          op: "RNNLayer",
+          in: "x",
+          out: "s",
+          repeat: 2,
+          config: { inputSize: dModel, hiddenSize: dModel },
+        },
+      ],
+      output: "y",
+    },
+    { type: "RecurrentTopology", layers: [ssm, { type: "Conv1dLayer", dModel, kernelSize: 3 }] },
   ]),
 };
 
@@ -145,4 +176,21 @@ it.each(Object.entries(models))("%s: greedy generation with a cache, from the fi
   await decode.release();
   const config = { maxNewTokens: newTokens, temperature: 0, cacheKind: "fp32", maxSeqLen: 64 } as const;
   expect(found).toEqual(await generate(model, prompts, { backend: new ReferenceBackend(), config }));
+});
+
+it.each<[string, NodeInput]>([
+  ["attention that is not causal", { type: "AttentionLayer", dModel, nHeads: 4, isCausal: false }],
+  ["an RNN in both directions", { type: "RNNLayer", inputSize: dModel, hiddenSize: dModel / 2, bidirectional: true }],
+])("%s goes out without a cache; with one it is refused, and what is there stays", async (name, layer) => {
+  const place = join(folder, name);
+  const model = tiny({}, true, [layer]);
+  const before = (await exportOnnx(model, place)).files;
+  const contents = await Promise.all(before.map((file) => readFile(file)));
+  for (const target of [place, join(folder, `${name}, new`)])
+    await expect(exportOnnx(model, target, { withCache: true })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("yet to come") as string,
+    });
+  expect(await Promise.all(before.map((file) => readFile(file)))).toEqual(contents);
+  expect((await readdir(folder)).filter((file) => file.startsWith(name))).toEqual([name]);
 });

@@ -1,4 +1,6 @@
-// Completions to read: teacher and student go on from the same held-out text.
+// Completions to read: teacher and student go on from the same held-out text. A model whose layers read what is yet to
+// come cannot go on from a text, and has none.
+import { readsAhead } from "@caramba/config";
 import { Generator } from "@caramba/infer";
 import type { Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
@@ -18,6 +20,8 @@ export interface SampleOptions {
   readonly text: TargetText;
   readonly backend: Backend;
   readonly blockSize: number;
+  /** Told why a model has no sample. */
+  readonly onNote?: (message: string) => void;
 }
 
 /** One completion per model of a held-out prompt, sampled at temperature 0.7 and top-p 0.9 with a fixed seed. */
@@ -32,6 +36,11 @@ export async function sampleCompletions(options: SampleOptions): Promise<Sample[
   const samples: Sample[] = [];
   for (const [name, model] of [["teacher", teacher] as const, ["student", student] as const]) {
     if (!model) continue;
+    const ahead = readsAhead(model.config.topology);
+    if (ahead !== null) {
+      options.onNote?.(`the ${name} reads what is yet to come (${ahead}): no sample text`);
+      continue;
+    }
     const generator = await Generator.open(model, {
       backend,
       validVocabSize: tokenizer.vocabSize,
