@@ -111,6 +111,16 @@ describe("files that state far more than they hold", () => {
     await rm(path);
   });
 
+  it.each(["config.json", "model.safetensors.index.json"])("a %s of many megabytes", async (name) => {
+    const folder = await mkdtemp(join(root, "case-"));
+    await cp(fixturePath("llama-untied-sharded"), folder, { recursive: true });
+    const file = await open(join(folder, name), "w");
+    await file.truncate(101_000_000);
+    await file.close();
+    const error = await refusal(openHfModel(folder));
+    expect(error).toMatchObject({ code: "file-too-large", message: expect.stringContaining(name) });
+  });
+
   // Counts what is asked for: that is what a reader allocates.
   function counted(inner: RandomAccess): RandomAccess & { asked: number } {
     return {

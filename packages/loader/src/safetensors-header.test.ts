@@ -59,6 +59,12 @@ describe("refuses", () => {
     ["text after the header", "{} x", 0, /after the document/],
     ["nothing", "", 0, /begin with/],
     ["half a surrogate pair", `{"\\ud800":${ok}}`, 2, /not valid/],
+    [
+      "checksums that are no numbers",
+      `{"__metadata__":{"caramba.crc32":"0123 567"},"a":${ok}}`,
+      2,
+      /"caramba.crc32" does not hold 8 hexadecimal digits/,
+    ],
     ["checksums for too few tensors", `{"__metadata__":{"caramba.crc32":""},"a":${ok}}`, 2, /8 hexadecimal digits/],
   ])("%s", async (_, header, data, message) => {
     const error: unknown = await open(buildFile(header, data)).catch((caught: unknown) => caught);

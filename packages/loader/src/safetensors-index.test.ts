@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixturePath } from "../test-support/fixture.ts";
-import { openSafetensors } from "./safetensors-index.ts";
+import { openSafetensors, ShardedSafetensors } from "./safetensors-index.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
 
 const sharded = fixturePath("llama-untied-sharded");
@@ -49,6 +49,7 @@ describe("refuses", () => {
     "/etc/passwd",
     "sub/f.safetensors",
     "..",
+    ".",
     "",
     "a\\b.safetensors",
     "a\u0000.safetensors",
@@ -119,6 +120,17 @@ describe("refuses", () => {
     });
     await writeFile(join(folder, indexName), "<html>");
     expect(await refusal(folder)).toMatchObject({ code: "bad-index" });
+  });
+
+  it("more shards than a model has, before one is opened", async () => {
+    const shards = Array.from({ length: 10_001 }, (_, i) => [`t${i}`, `f${i}.safetensors`]);
+    const opened = ShardedSafetensors.from(JSON.stringify({ weight_map: Object.fromEntries(shards) }), "i.json", () => {
+      throw new Error("opened a shard");
+    });
+    await expect(opened).rejects.toMatchObject({
+      code: "bad-index",
+      message: "i.json: names 10001 files, more than 10000",
+    });
   });
 
   it("a damaged shard, naming it", async () => {

@@ -180,3 +180,94 @@ describe("ZIP64", () => {
     });
   });
 });
+
+describe("every byte of the records", () => {
+  // Two entries whose sizes and places are all in ZIP64 fields, and both end-of-directory records. Ranges that mean nothing
+  // to a reader (versions, times, checksums, attributes, the content) are kept apart.
+  const ignored: [from: number, to: number][] = [];
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  const put = (bytes: Uint8Array, ...unread: readonly (readonly [from: number, to: number])[]): number => {
+    const at = length;
+    for (const [from, to] of unread) ignored.push([at + from, at + to]);
+    pieces.push(bytes);
+    length += bytes.length;
+    return at;
+  };
+  const name = new TextEncoder().encode("x/data");
+  const content = Uint8Array.of(7, 8, 9);
+  const places = [0, 1].map((i) => {
+    const named = concat(name, fields([2, 0x3030 + i]));
+    const wide = fields([2, 1], [2, 16], [8, 3], [8, 3]);
+    const fixed = fields([4, 0x04034b50], [2, 45], [2, 0], [2, 0], [4, 5], [4, 6], [4, full], [4, full]);
+    const at = put(concat(fixed, fields([2, named.length], [2, wide.length]), named, wide), [4, 6], [10, 18]);
+    put(content, [0, 3]);
+    return { at, named };
+  });
+  const start = length;
+  for (const { at, named } of places) {
+    const wide = fields([2, 1], [2, 24], [8, 3], [8, 3], [8, at]);
+    const fixed = fields([4, 0x02014b50], [2, 45], [2, 45], [2, 0], [2, 0], [4, 5], [4, 6], [4, full], [4, full]);
+    const more = fields([2, named.length], [2, wide.length], [2, 0], [2, 0], [2, 0], [4, 0], [4, full]);
+    put(concat(fixed, more, named, wide), [4, 8], [12, 20], [36, 42]);
+  }
+  const size = length - start;
+  const end64 = put(
+    fields([4, 0x06064b50], [8, 44], [2, 45], [2, 45], [4, 0], [4, 0], [8, 2], [8, 2], [8, size], [8, start]),
+    [12, 16],
+  );
+  put(fields([4, 0x07064b50], [4, 0], [8, end64], [4, 1]));
+  put(fields([4, 0x06054b50], [2, 0], [2, 0], [2, 0xffff], [2, 0xffff], [4, full], [4, full], [2, 0]));
+  const whole = concat(...pieces);
+  const read = async (bytes: Uint8Array) => [...(await readZipDirectory(memorySource(bytes, "x.zip"))).values()];
+
+  it("is held against the others", async () => {
+    const sound = await read(whole);
+    expect(sound.map((entry) => entry.size)).toEqual([3, 3]);
+    for (let at = 0; at < whole.length; at++) {
+      const isIgnored = ignored.some(([from, to]) => from <= at && at < to);
+      for (const mask of [1, 8, 0x80, 0xff]) {
+        const bytes = whole.slice();
+        bytes[at] = (bytes[at] as number) ^ mask;
+        const found = await read(bytes).catch((error: unknown) => error);
+        if (isIgnored) expect(found, `byte ${at}`).toEqual(sound);
+        else expect(found, `byte ${at} ^ ${mask}`).toBeInstanceOf(CarambaError);
+      }
+    }
+  });
+
+  it("cut off or doubled anywhere", async () => {
+    for (let at = 0; at < whole.length; at++) {
+      for (const bytes of [
+        whole.subarray(0, at),
+        concat(whole.subarray(0, at), whole.subarray(at + 1)),
+        concat(whole.subarray(0, at + 1), whole.subarray(at)),
+      ]) {
+        expect(await read(bytes).catch((error: unknown) => error), `byte ${at}`).toBeInstanceOf(CarambaError);
+      }
+    }
+  });
+
+  it.each([
+    ["more entries than are taken", { count: 200_001, size: 46 * 200_001 }],
+    ["a longer directory than is taken", { count: 2, size: (64 << 20) + 1 }],
+  ])("states %s", async (_, { count, size: stated }) => {
+    const long = fields([4, 0x06064b50], [8, 44], [4, 0], [4, 0], [4, 0], [8, count], [8, count], [8, stated], [8, 0]);
+    const short = fields([4, 0x06054b50], [2, 0], [2, 0], [2, 0xffff], [2, 0xffff], [4, full], [4, full], [2, 0]);
+    const tail = concat(long, fields([4, 0x07064b50], [4, 0], [8, stated], [4, 1]), short);
+    let asked = 0;
+    const file = sparse(stated + tail.length, [[stated, tail]]);
+    const counted: RandomAccess = {
+      ...file,
+      read(offset, target) {
+        asked += target.length;
+        return file.read(offset, target);
+      },
+    };
+    await expect(readZipDirectory(counted)).rejects.toMatchObject({
+      code: "bad-zip",
+      message: expect.stringMatching(/more than this reader takes/),
+    });
+    expect(asked).toBeLessThan(100_000);
+  });
+});
