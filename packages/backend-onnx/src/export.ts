@@ -86,7 +86,10 @@ export function exportGraph(
     if (taken.has(name) || names.includes(name)) throw refused(`two values are named ${name}`, "name them apart");
     taken.add(name);
   }
-  const e = new Emitter(graph.nodes, emitters, "standard", leaves);
+  // Names of values in between begin as none of the caller's does.
+  let prefix = "/";
+  while ([...taken, ...names].some((name) => name.startsWith(prefix))) prefix += "/";
+  const e = new Emitter(graph.nodes, emitters, "standard", leaves, prefix);
   for (const node of graph.nodes) {
     const value = constantValue(node);
     if (value) e.define(node, e.constant(node.dtype, node.shape as number[], value));

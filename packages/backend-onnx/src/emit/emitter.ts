@@ -67,6 +67,7 @@ export class Emitter {
   readonly #sources: ReadonlyMap<string, { readonly name: string; readonly axis: number }>;
   /** The emitter of the graph around a loop's body: values have names of their own, sizes may be read outside. */
   readonly #around: Emitter | undefined;
+  /** What every name made here begins with, and no other. */
   readonly #prefix: string;
   #current: Tensor | undefined;
   #count = 0;
@@ -76,10 +77,11 @@ export class Emitter {
     table: ReadonlyMap<string, Emit>,
     device: Dialect,
     leaves: ReadonlyMap<Tensor, string>,
+    prefix = "",
     around?: Emitter,
   ) {
     this.#around = around;
-    this.#prefix = around ? around.unique() : "";
+    this.#prefix = prefix;
     this.nodes = nodes;
     this.#table = table;
     this.device = device;
@@ -107,7 +109,7 @@ export class Emitter {
 
   /** An emitter for the body of a loop in this graph; `leaves` name what it is given. */
   inner(nodes: readonly Tensor[], leaves: ReadonlyMap<Tensor, string>): Emitter {
-    return new Emitter(nodes, this.#table, this.device, leaves, this);
+    return new Emitter(nodes, this.#table, this.device, leaves, this.unique(), this);
   }
 
   /** Text that no name of this model begins with. */
