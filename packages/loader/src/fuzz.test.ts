@@ -1,10 +1,11 @@
 // A hundred thousand damaged files of every format, in memory: each is read within its bounds, or refused with a reason.
 // What is damaged are bytes at random and the parts that mean something: lengths, JSON, opcodes, records of the archive.
-
+// tokenizer.json has its own, in @caramba/data.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { memorySource } from "@caramba/files";
+import { isDeepStrictEqual } from "node:util";
+import { canonicalJson, memorySource, parseStrictJson } from "@caramba/files";
 import { afterAll, expect, it } from "vitest";
 import { buildFile } from "../test-support/build-file.ts";
 import { buildZip, type ZipPart } from "../test-support/build-zip.ts";
@@ -12,7 +13,9 @@ import { checkpointOfStep } from "../test-support/checkpoint-of-step.ts";
 import { fixturePath } from "../test-support/fixture.ts";
 import { type Dice, damage, damageText, demand, fuzz, splice, WatchedFile } from "../test-support/fuzz.ts";
 import { checkpointFrom, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { carambaToHfConfig } from "./hf-export-config.ts";
 import { importConfig } from "./hf-model.ts";
+import { hfTensors } from "./hf-names.ts";
 import { PyTorchFile } from "./pytorch-file.ts";
 import { isFloatDType, safetensorsBytes } from "./safetensors-dtype.ts";
 import { SafetensorsFile, type TensorSource } from "./safetensors-file.ts";
@@ -237,8 +240,14 @@ it("checkpoints: 10,000", async () => {
     const file = new WatchedFile(bytes);
     const found = await readCheckpoint(await checkpointFrom(file));
     demand(!inData, "took a changed weight");
-    for (const { data } of Object.values(found.model))
+    for (const [name, { data, shape }] of Object.entries(found.model)) {
       demand(data.byteLength <= bytes.length, "more than the file has");
+      demand(data.length === shape.reduce((a, b) => a * b, 1), "not as many values as its shape");
+      // Where a tensor's place was changed, its checksum does not fit; so what is taken is what was written.
+      const written = checkpoint.model[name];
+      if (written) demand(isDeepStrictEqual(data, written.data), `other values of ${name}`);
+    }
+    demand(isDeepStrictEqual(parseStrictJson(canonicalJson(found.state)), found.state), "a state that cannot be kept");
     demand(file.largest <= file.size, `a read of ${file.largest} bytes`);
   });
   expect(result.opened).toBeGreaterThan(100);
@@ -246,7 +255,8 @@ it("checkpoints: 10,000", async () => {
 }, 60_000);
 
 it("config.json: 6,000", async () => {
-  const whole = await readFile(fixturePath("llama-tied/config.json"), "utf8");
+  const families = ["llama-tied", "parity/mistral", "parity/qwen3-bias-windows", "parity/smollm3", "dba/options"];
+  const wholes = await Promise.all(families.map((name) => readFile(fixturePath(`${name}/config.json`), "utf8")));
   const values = [
     "null",
     "true",
@@ -263,7 +273,7 @@ it("config.json: 6,000", async () => {
     '{"a":[{}]}',
   ];
   const result = await fuzz("config", seed, 6_000, async (dice) => {
-    const text = several(dice, whole, (value) => {
+    const text = several(dice, dice.pick(wholes), (value) => {
       if (dice.below(3) === 0) return damageText(dice, value);
       const members = [...value.matchAll(/("[a-z_]+"): ("[^"]*"|[^,}\]]+|\[[^\]]*\])/g)];
       const member = members.length > 0 ? dice.pick(members) : undefined;
@@ -271,7 +281,18 @@ it("config.json: 6,000", async () => {
       const put = `${dice.below(8) === 0 ? '"architectures"' : member[1]}: ${dice.pick(values)}`;
       return value.slice(0, member.index) + put + value.slice(member.index + member[0].length);
     });
-    importConfig(text, "fuzz/config.json");
+    const { model } = importConfig(text, "fuzz/config.json");
+    // What is taken is a model of tensors that can be, which goes out and comes back as the same.
+    const tensors = hfTensors(model);
+    demand(tensors.length < 100_000, `${tensors.length} tensors`);
+    for (const { theirs, shape } of tensors) {
+      demand(
+        shape.every((size) => Number.isSafeInteger(size) && size > 0),
+        `${theirs} of shape ${shape}`,
+      );
+    }
+    const back = importConfig(JSON.stringify(carambaToHfConfig(model, "float32")), "fuzz/config.json").model;
+    demand(isDeepStrictEqual(back, model), "another model when it comes back");
   });
   expect(result.opened).toBeGreaterThan(300);
   expect(result.refused).toBeGreaterThan(1_000);

@@ -171,10 +171,8 @@ describe("weights that do not fit", () => {
     const folder = await changed((tensors) => {
       tensors["model.norm.weight"] = { dtype: "F32", shape: [8], data: norm };
     });
-    const path = hfTensors((await openHfModel(folder)).config).find(
-      (pair) => pair.theirs === "model.norm.weight",
-    )?.ours;
     const llama = await openHfModel(folder);
+    const path = hfTensors(llama.config).find((pair) => pair.theirs === "model.norm.weight")?.ours;
     await expect(llama.read(path ?? "")).rejects.toMatchObject({
       code: "non-finite-weights",
       message: expect.stringMatching(/model\.safetensors: .*model\.norm\.weight \(2 NaN, 1 infinite, of 8\)/),
