@@ -104,7 +104,7 @@ async function check(backend: Backend, c: Drawn): Promise<void> {
   if (!c.isCausal) return;
   const cuts = [c.prompt, c.prompt + 1, c.prompt + 4, length];
   for (const [context, want] of [
-    [{}, expected],
+    [{ open: true }, expected],
     [window, other],
   ] as const) {
     const pieces = await feedPieces(backend, layer, x, cuts, context);

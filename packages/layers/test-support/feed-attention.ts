@@ -1,5 +1,5 @@
 // For tests: attention fed in pieces, each onto a cache that holds the ones before.
-import { type Backend, compile, input, type Tensor } from "@caramba/tensor";
+import { type Backend, compile, input, sym, type Tensor } from "@caramba/tensor";
 import type { AttentionLayer, ForwardContext } from "../src/index.ts";
 import { floats, type Numbers, tokensOf } from "./cases.ts";
 
@@ -16,43 +16,48 @@ export async function feedWhole(
   return y as Float32Array;
 }
 
-/** Outputs of the pieces of x [B, T, D] that end at the cuts. */
+/**
+ * Outputs of the pieces of x [B, T, D] that end at the cuts. With `open` lengths are given with the data alone, but for a
+ * single token, as in decoding.
+ */
 export async function feedPieces(
   backend: Backend,
   layer: AttentionLayer,
   x: Numbers,
   cuts: readonly number[],
-  context: ForwardContext = {},
+  { open = false, ...context }: ForwardContext & { readonly open?: boolean } = {},
 ): Promise<Float32Array[]> {
-  const batch = x.shape[0] as number;
+  const [batch, , width] = x.shape as [number, number, number];
   const found: Float32Array[] = [];
   const past: Record<string, number[]> = { k: [], v: [] };
   let from = 0;
   for (const to of cuts) {
     const piece = tokensOf(x, from, to);
     const fresh: Record<string, Tensor> = {};
-    const [k, v] = layer.cacheParts.map(({ name, heads, width }) =>
-      input(`past ${name}`, [from, batch * heads, width]),
-    ) as [Tensor, Tensor];
-    const y = layer.forward(input("x", piece.shape), {
+    const [p, t] = open ? [sym("P"), to - from === 1 ? 1 : sym("T")] : [from, to - from];
+    const shapes = layer.cacheParts.map(({ heads, width }) => [batch * heads, width]);
+    const [k, v] = shapes.map((row, i) => input(i === 0 ? "past k" : "past v", [p, ...row])) as [Tensor, Tensor];
+    const y = layer.forward(input("x", [batch, t, width]), {
       ...context,
-      positions: input("positions", [to - from], "int32"),
+      positions: input("positions", [t], "int32"),
       cache: () => ({
         past: from === 0 ? null : { k, v },
         append: (newK, newV) => Object.assign(fresh, { k: newK, v: newV }),
       }),
     });
     const program = await compile({ outputs: { y, ...fresh } }, { backend });
+    const rows = (name: "k" | "v", i: 0 | 1) => ({
+      data: Float32Array.from(past[name] ?? []),
+      shape: [from, ...(shapes[i] as number[])],
+    });
     const positions = Int32Array.from({ length: to - from }, (_, i) => from + i);
-    const { y: rows, ...kept } = await program.read({
-      x: floats(piece),
+    const { y: made, ...kept } = await program.read({
+      x: { data: floats(piece), shape: piece.shape },
       ...(layer.config.ropeEnabled ? { positions } : {}),
-      ...(from > 0
-        ? { "past k": Float32Array.from(past["k"] ?? []), "past v": Float32Array.from(past["v"] ?? []) }
-        : {}),
+      ...(from > 0 ? { "past k": rows("k", 0), "past v": rows("v", 1) } : {}),
     });
     program.dispose();
-    found.push(rows as Float32Array);
+    found.push(made as Float32Array);
     for (const [name, values] of Object.entries(kept)) past[name]?.push(...values);
     from = to;
   }
