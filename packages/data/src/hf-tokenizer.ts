@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { CarambaError } from "@caramba/tensor";
 import { Tokenizer as HfLibrary } from "@huggingface/tokenizers";
+import { demandBoundedPatterns } from "./hf/parts.ts";
 import { unknownId } from "./token-bytes.ts";
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord } from "./tokenizer-json.ts";
@@ -22,6 +23,9 @@ export class HfTokenizer implements Tokenizer {
    */
   constructor(json: object, text: string, config: Record<string, unknown>, path: string) {
     demandIds(json, path);
+    // Vocabularies hold no patterns and are large.
+    const { normalizer, pre_tokenizer, post_processor, decoder } = json as Record<string, unknown>;
+    demandBoundedPatterns([normalizer, pre_tokenizer, post_processor, decoder]);
     try {
       this.#library = new HfLibrary(json, { clean_up_tokenization_spaces: false, ...config });
     } catch (error) {

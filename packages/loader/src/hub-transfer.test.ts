@@ -81,6 +81,15 @@ describe("a connection that breaks off", () => {
     expect(retries(events)).toHaveLength(lengths.length);
   });
 
+  it("or ends early in good order, of no length that was said, is taken up where it ended", async () => {
+    onTransfers({ chunked: true, content: (right) => right.subarray(0, 900_000) }, undefined);
+    const events: HubEvent[] = [];
+    await fetched({ onEvent: (event) => events.push(event) });
+    expect(await stored()).toBe(true);
+    expect(transfers().map(({ range }) => range)).toEqual([null, "bytes=900000-"]);
+    expect(retries(events)).toEqual(["the connection ended early"]);
+  });
+
   it("without end is given up; what arrived is kept for the next run, which asks for the rest", async () => {
     onTransfers({ dropAfter: 1_200_000 }, { dropAfter: 0 });
     const error = await failure({ retries: 2 });

@@ -2,6 +2,7 @@
 // a `type` and fields. What this package does not build is refused by name, so that no file is read in another sense.
 import { CarambaError } from "@caramba/tensor";
 import { Tokenizer as HfLibrary } from "@huggingface/tokenizers";
+import { repeatsAmbiguously } from "./regex-guard.ts";
 
 /** A parsed JSON object. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -63,10 +64,26 @@ export function pattern(part: Json): RegExp {
   return compileRegex(source);
 }
 
+/** Refuses a pattern that takes for ever on some texts. Errors: CarambaError `tokenizer-file`. */
+export function demandBounded(source: string): void {
+  if (repeatsAmbiguously(source))
+    throw unbuilt(
+      `the pattern ${source}, a repetition of what matches in several ways, which takes for ever on some texts,`,
+    );
+}
+
+/** The same for every pattern in a parsed file, however it is nested. */
+export function demandBoundedPatterns(value: unknown): void {
+  if (Array.isArray(value)) for (const item of value) demandBoundedPatterns(item);
+  else if (isJson(value)) {
+    if (typeof value["Regex"] === "string") demandBounded(value["Regex"]);
+    for (const item of Object.values(value)) if (typeof item === "object") demandBoundedPatterns(item);
+  }
+}
+
 /** Oniguruma syntax to JavaScript's, by the translation of the Hugging Face library. */
 export function compileRegex(source: string): RegExp {
-  if (nestsRepetitions(source))
-    throw unbuilt(`the pattern ${source}, a repetition of a repetition, which takes for ever on some texts,`);
+  demandBounded(source);
   // The library exports its translation only as part of a pre-tokenizer, and that without usable types.
   const split = { type: "Split", pattern: { Regex: longS(source) }, behavior: "Isolated", invert: false };
   const model = { type: "BPE", vocab: {}, merges: [] };
@@ -79,35 +96,6 @@ export function compileRegex(source: string): RegExp {
     throw unbuilt(`the pattern ${source} (${(error as Error).message})`);
   }
   throw unbuilt(`the pattern ${source}`);
-}
-
-// A group that repeats without limit and holds something that repeats, such as (a+)+, may match one text in exponentially
-// many ways, and all of them are tried. No published tokenizer has one.
-function nestsRepetitions(source: string): boolean {
-  // For each open group whether something in it repeats; the first is the pattern itself.
-  const repeats = [false];
-  for (let at = 0; at < source.length; at++) {
-    if (source[at] === "(") {
-      repeats.push(false);
-      continue;
-    }
-    let inner = false;
-    if (source[at] === "\\") at++;
-    else if (source[at] === "[") at = endOfClass(source, at);
-    else if (source[at] === ")" && repeats.length > 1) inner = repeats.pop() === true;
-    const next = source.slice(at + 1, at + 20);
-    if (inner && /^(?:[*+]|\{\d*,\})/.test(next)) return true;
-    if (inner || /^(?:[*+]|\{\d*,\d*\})/.test(next)) repeats[repeats.length - 1] = true;
-  }
-  return false;
-}
-
-function endOfClass(source: string, start: number): number {
-  for (let at = start + 1; at < source.length; at++) {
-    if (source[at] === "\\") at++;
-    else if (source[at] === "]") return at;
-  }
-  return source.length;
 }
 
 // Without regard to case, "s" is also the long s; the library folds ASCII alone.
