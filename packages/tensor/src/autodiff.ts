@@ -32,7 +32,8 @@ export function valueAndGrad(loss: Tensor, wrt: readonly Tensor[], also: readonl
   // Decompositions may hold composites again; repeat until nothing changes.
   const value = expanded.outputs[0] as Tensor;
   if (value !== loss) {
-    const inner = valueAndGrad(value, wrt, also.map(expanded.map));
+    // Where one entry of wrt comes behind another, its node may have been rebuilt too.
+    const inner = valueAndGrad(value, wrt.map(expanded.map), also.map(expanded.map));
     return { ...inner, map: (node) => inner.map(expanded.map(node)) };
   }
   return { value, grads: backward(value, wrt), map: (node) => node };
@@ -58,14 +59,14 @@ export function pullback(
   cotangents: readonly Tensor[],
   wrt: readonly Tensor[],
 ): readonly (Tensor | undefined)[] {
-  let current = outputs;
+  let [current, inner] = [outputs, wrt];
   for (;;) {
-    const depends = dependents(topological(current), wrt);
+    const depends = dependents(topological(current), inner);
     const expanded = rewrite(current, (node, inputs) =>
       node.op.decompose && !node.op.vjp && depends.has(node) ? node.op.decompose(inputs, node.attrs) : undefined,
-    ).outputs;
-    if (expanded.every((node, i) => node === current[i])) return propagate(current, cotangents, wrt);
-    current = expanded;
+    );
+    if (expanded.outputs.every((node, i) => node === current[i])) return propagate(current, cotangents, inner);
+    [current, inner] = [expanded.outputs, inner.map(expanded.map)];
   }
 }
 

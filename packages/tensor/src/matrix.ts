@@ -95,13 +95,13 @@ export async function runOn(
   return read;
 }
 
-/** Largest difference relative to max(1, |expected|); NaN counts as infinite. */
-export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+/** Largest difference relative to max(floor, |expected|), floor 1 by default; NaN counts as infinite. */
+export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>, floor = 1): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {
     const [a, e] = [actual[i] as number, expected[i] as number];
-    const error = Object.is(a, e) || a === e ? 0 : Math.abs(a - e) / Math.max(1, Math.abs(e));
+    const error = Object.is(a, e) || a === e ? 0 : Math.abs(a - e) / Math.max(floor, Math.abs(e));
     if (!(error <= worst)) worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
   }
   return worst;
@@ -120,7 +120,7 @@ export async function checkForward(backend: Backend, row: OpCase, tolerance = 1e
   const [expected] = await runOn(reference, [output], leaves, values);
   const [actual] = await runOn(backend, [output], leaves, values);
   return demand(
-    largestError(actual as Float64Array, expected as Float64Array),
+    largestError(actual as Float64Array, expected as Float64Array, row.sample.relative ? Number.MIN_VALUE : 1),
     tolerance,
     `${row.name} on ${backend.name}`,
   );

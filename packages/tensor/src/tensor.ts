@@ -42,6 +42,8 @@ export interface OpSample<A = Attrs> {
   readonly about?: string;
   /** False where the function has no gradient at the sample (ties, steps); default true. */
   readonly differentiable?: boolean;
+  /** True where values keep their relative precision however small they are; default: errors below 1 count as they are. */
+  readonly relative?: boolean;
 }
 
 /** Values of a sample input: uniform in [low, high), or the listed values. */

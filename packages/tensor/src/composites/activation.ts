@@ -81,11 +81,11 @@ const softplusOp: OpDef = {
   decompose: ([x]) => add(maximum(x as Tensor, 0), log1p(exp(neg(abs(x as Tensor))))),
   samples: [
     { inputs: [{ shape: [3, 4], low: -6, high: 6 }] },
-    { inputs: [{ shape: [4], values: [-90, -17.5, 0.5, 90] }], about: "far from zero" },
+    { inputs: [{ shape: [6], values: [-85, -17.5, -3, 0, 0.5, 90] }], about: "far from zero", relative: true },
   ],
 };
 
-/** log(1 + exp(x)), to float32's relative precision also where it is small. */
+/** log(1 + exp(x)), to float32's relative precision also where it is small (below 2^-126 it may be 0). */
 export function softplus(x: Tensor): Tensor {
   return makeNode(softplusOp, [x], {});
 }

@@ -88,6 +88,18 @@ interface Conv2dAttrs extends Attrs {
   readonly groups: number;
 }
 
+/** Demands steps and groups of at least 1 and padding of at least 0, in integers. */
+function checkConv2d({ stride, padding, dilation, groups }: Conv2dAttrs): void {
+  const fits = (values: readonly number[], least: number) => values.every((n) => Number.isInteger(n) && n >= least);
+  for (const [name, values, least] of [
+    ["stride", stride, 1],
+    ["padding", padding, 0],
+    ["dilation", dilation, 1],
+    ["groups", [groups], 1],
+  ] as const)
+    if (!fits(values, least)) throw new ShapeError(`${name} ${values}`, `give integers of at least ${least}`);
+}
+
 /** Known extents of x [B, C, H, W] (B may be open) and w [O, C/groups, kh, kw], and those of the output. */
 function conv2dExtents(x: Shape, w: Shape, attrs: Conv2dAttrs) {
   const image = staticShape(x.slice(1));
@@ -98,6 +110,7 @@ function conv2dExtents(x: Shape, w: Shape, attrs: Conv2dAttrs) {
     );
   const [channels, ...size] = image as [number, number, number];
   const [out, inner, ...taps] = kernel as [number, number, number, number];
+  if (taps.some((n) => n < 1)) throw new ShapeError(`the kernel of w ${shapeText(w)} has no taps`);
   if (channels !== inner * attrs.groups || out % attrs.groups !== 0)
     throw new ShapeError(
       `w ${shapeText(w)} in ${attrs.groups} groups does not fit the channels of x ${shapeText(x)}`,
@@ -134,6 +147,7 @@ const conv2dOp: OpDef<Conv2dAttrs> = {
     const [x, w] = inputs as [TensorType, TensorType];
     if (!isFloat(x.dtype) || x.dtype !== w.dtype)
       throw new ShapeError(`operands have dtypes ${x.dtype} and ${w.dtype}`, "cast both to float32");
+    checkConv2d(attrs);
     const { out, to } = conv2dExtents(x.shape, w.shape, attrs);
     return { shape: [x.shape[0] as Dim, out, ...to], dtype: x.dtype };
   },
