@@ -239,6 +239,174 @@ describe("in a training program", () => {
   });
 });
 
+describe("gradients with respect to what is traced, through every topology", () => {
+  const own = { type: "LinearLayer", dIn: d, dOut: d } as const;
+  const sequence = [norm, own, attention, { type: "DropoutLayer", p: 0.2 }] as const;
+  /** A model, the path of a bias that is added to every row of the traced outputs, and how many there are. */
+  const cases: Record<string, readonly [NodeInput[], string, number]> = {
+    Cyclic: [
+      [{ type: "CyclicTopology", iterations: 3, layers: [residual(...sequence)] }],
+      "topology.layers.0.layers.0.layers.1",
+      3,
+    ],
+    "Cyclic in Cyclic": [
+      [
+        {
+          type: "CyclicTopology",
+          iterations: 2,
+          layers: [{ type: "CyclicTopology", iterations: 2, layers: [residual(own, norm)] }],
+        },
+      ],
+      "topology.layers.0.layers.0.layers.0.layers.0",
+      4,
+    ],
+    Graph: [
+      [
+        {
+          type: "GraphTopology",
+          nodes: [
+            { id: "sum", op: "add", in: ["p", "x"], out: "y" },
+            { id: "p", op: "multiply", in: ["a", "b"], out: "p" },
+            { id: "a", op: "AttentionLayer", in: "l", out: "a", config: { dModel: d, nHeads: 2 } },
+            { id: "b", op: "RMSNormLayer", in: "l", out: "b", config: { dModel: d } },
+            { id: "l", op: "LinearLayer", in: "x", out: "l", config: { dIn: d, dOut: d } },
+          ],
+          output: "y",
+        },
+        norm,
+      ],
+      "topology.layers.0.nodes.l",
+      1,
+    ],
+    Recurrent: [
+      [
+        { type: "RecurrentTopology", layers: [own, { type: "SSMLayer", dModel: d, dState: 2 }] },
+        { type: "RNNLayer", cell: "gru", inputSize: d, hiddenSize: d },
+      ],
+      "topology.layers.0.layers.0",
+      1,
+    ],
+    Branching: [
+      [
+        { type: "BranchingTopology", layers: [attention, residual(own, attention)] },
+        { type: "LinearLayer", dIn: 2 * d, dOut: d },
+      ],
+      "topology.layers.0.layers.1.layers.0",
+      1,
+    ],
+  };
+
+  /** Slopes of a loss in each number of a bias, by central differences of two widths. */
+  async function slopes(bias: Variable, lossAt: () => Promise<number>): Promise<number[]> {
+    const before = (await bias.read()).slice() as Float32Array;
+    const found: number[] = [];
+    for (let i = 0; i < before.length; i++) {
+      const moved = async (by: number) => {
+        bias.write(before.map((v, j) => (j === i ? v + by : v)));
+        return lossAt();
+      };
+      const slope = async (by: number) => ((await moved(by)) - (await moved(-by))) / (2 * by);
+      found.push((4 * (await slope(0.01)) - (await slope(0.02))) / 3);
+    }
+    bias.write(before);
+    return found;
+  }
+
+  it.each(Object.entries(cases))("%s", async (_, [layers, path, calls]) => {
+    const model = buildModel(
+      {
+        embedder: { type: "token", vocabSize: 7, dModel: d },
+        initialization: { scheme: "normal", std: 0.7 },
+        topology: { type: "StackedTopology", layers },
+      },
+      { seed: 5 },
+    );
+    const bias = model.variables().get(`${path}.bias`) as Variable;
+    const feeds = { ids: tokens, targets: Int32Array.of(1, 2, 3, 4, 5, 6) };
+    const context = { training: true };
+    const { output, traced } = traceForward(model, ids, path, context);
+    expect(traced).toHaveLength(calls);
+    const loss = mean(crossEntropy(reshape(output, [6, 7]), input("targets", [6], "int32")));
+    const hidden = traced.map(({ output: y }) => y);
+    const { value, grads } = valueAndGrad(loss, [...hidden, bias.tensor]);
+    const outputs = { loss: value, ...Object.fromEntries(grads.map((g, i) => [`g${i}`, g])) };
+    const program = await compile({ outputs }, { backend });
+    // One seed and step: dropout is the same in every run.
+    const at = { seed: 3, step: 4 };
+    const found = await program.read(feeds, at);
+    const expected = await slopes(
+      bias,
+      async () => ((await program.read(feeds, at))["loss"] as Float32Array)[0] as number,
+    );
+    for (let i = 0; i < d; i++) {
+      let total = 0;
+      for (let call = 0; call < calls; call++)
+        for (let row = 0; row < 6; row++) total += (found[`g${call}`] as Float32Array)[row * d + i] as number;
+      expect(total).toBeCloseTo(expected[i] as number, 3);
+      expect((found[`g${calls}`] as Float32Array)[i]).toBeCloseTo(expected[i] as number, 3);
+    }
+    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(1e-2);
+    for (let call = 0; call < calls; call++)
+      expect(Math.max(...(found[`g${call}`] as Float32Array).map(Math.abs)), `call ${call}`).toBeGreaterThan(1e-4);
+
+    // Of a pass that ends there, the weights before it have the gradient of what was traced.
+    const cut = traceOutputs(model, ids, path, context);
+    const short = mean(mul(cut.at(-1)?.output as Tensor, cut.at(-1)?.output as Tensor));
+    const table = model.embedder?.weight as Variable;
+    const shortProgram = await compile(
+      {
+        outputs: {
+          short,
+          ...Object.fromEntries(valueAndGrad(short, [bias.tensor, table.tensor]).grads.map((g, i) => [`g${i}`, g])),
+        },
+      },
+      { backend },
+    );
+    const ended = await shortProgram.read({ ids: tokens }, at);
+    const steep = await slopes(
+      bias,
+      async () => ((await shortProgram.read({ ids: tokens }, at))["short"] as Float32Array)[0] as number,
+    );
+    steep.forEach((slope, i) => {
+      expect((ended["g0"] as Float32Array)[i]).toBeCloseTo(slope, 3);
+    });
+    expect(Math.max(...(ended["g1"] as Float32Array).map(Math.abs))).toBeGreaterThan(1e-4);
+  });
+
+  it("Parallel: of each branch", async () => {
+    const bare = buildModel(
+      { embedder: { type: "none" }, topology: { type: "ParallelTopology", layers: [residual(own, attention), own] } },
+      { seed: 2 },
+    );
+    const x = input("x", [2, 3, d]);
+    const { output, traced } = traceForward(bare, x, "**:LinearLayer", { training: true });
+    const paths = pathsOf(traced).filter((path) => !path.endsWith("_proj"));
+    expect(paths).toEqual(["topology.layers.0.layers.0", "topology.layers.1"]);
+    const hidden = traced.filter(({ path }) => paths.includes(path)).map(({ output: y }) => y);
+    const loss = mean(mul(output, output));
+    const { value, grads } = valueAndGrad(loss, hidden);
+    const program = await compile(
+      { outputs: { value, a: grads[0] as Tensor, b: grads[1] as Tensor, y: hidden[1] as Tensor } },
+      { backend },
+    );
+    const feeds = { x: Float32Array.from({ length: 24 }, (_, i) => Math.sin(i)) };
+    const found = await program.read(feeds);
+    const bias = bare.variables().get(`${paths[0]}.bias`) as Variable;
+    const expected = await slopes(
+      bias,
+      async () => ((await program.read(feeds))["value"] as Float32Array)[0] as number,
+    );
+    for (let i = 0; i < d; i++) {
+      let total = 0;
+      for (let row = 0; row < 6; row++) total += (found["a"] as Float32Array)[row * d + i] as number;
+      expect(total).toBeCloseTo(expected[i] as number, 3);
+    }
+    // The second branch is its own output: the mean over 2 x 24 squares has the gradient 2 y / 48.
+    for (const [i, y] of (found["y"] as Float32Array).entries())
+      expect((found["b"] as Float32Array)[i]).toBeCloseTo((2 * y) / 48, 6);
+  });
+});
+
 describe("listing modules", () => {
   const line = ({ path, type, input: x, output, parameters }: ReturnType<typeof listModules>[number]) =>
     [path, type, shapeText(x), shapeText(output), parameters].join(" ");

@@ -53,11 +53,16 @@ test("of attention's own output, also in a pullback", async () => {
   const moved = add(seen, shift);
   const loss = sum(mul(look(moved), moved));
   const [g] = valueAndGrad(loss, [seen]).grads;
-  const [pulled] = pullback([loss], [input("one", [])], [seen]);
+  const one = input("one", []);
+  const [pulled] = pullback([loss], [one], [seen]);
   const expected = await slopes(loss);
   const [found] = await runOn(backend, [g as Tensor], [x, shift], values as Float32Array[]);
   close(found as Float32Array, expected);
-  const leaves = [x, shift, input("one", [])];
-  const [again] = await runOn(backend, [pulled as Tensor], leaves, [...(values as Float32Array[]), Float32Array.of(1)]);
+  const [again] = await runOn(
+    backend,
+    [pulled as Tensor],
+    [x, shift, one],
+    [...(values as Float32Array[]), Float32Array.of(1)],
+  );
   close(again as Float32Array, expected);
 });
