@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { CarambaError } from "@caramba/tensor";
 import { Tokenizer as HfLibrary } from "@huggingface/tokenizers";
-import { demandBoundedPatterns } from "./hf/parts.ts";
+import { readAddedTokens } from "./hf/added-tokens.ts";
+import { demandBoundedPatterns, unbuilt } from "./hf/parts.ts";
 import { unknownId } from "./token-bytes.ts";
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from "./tokenizer.ts";
 import { endOfText, isRecord } from "./tokenizer-json.ts";
@@ -26,6 +27,10 @@ export class HfTokenizer implements Tokenizer {
     // Vocabularies hold no patterns and are large.
     const { normalizer, pre_tokenizer, post_processor, decoder } = json as Record<string, unknown>;
     demandBoundedPatterns([normalizer, pre_tokenizer, post_processor, decoder]);
+    // The library finds such names inside of words too.
+    const alone = readAddedTokens(json as Record<string, unknown>).find(({ singleWord }) => singleWord);
+    if (alone)
+      throw unbuilt(`the added token ${JSON.stringify(alone.content)} with single_word, in a model other than BPE,`);
     try {
       this.#library = new HfLibrary(json, { clean_up_tokenization_spaces: false, ...config });
     } catch (error) {

@@ -186,6 +186,18 @@ describe("made to do harm", () => {
     await load(changed("pre_tokenizer", JSON.stringify(part)));
   });
 
+  it("an added token with single_word, which the library for other models than BPE does not know", async () => {
+    const tokens = (name: string) => [
+      ...(read(name)["added_tokens"] as object[]),
+      { id: 300, content: "word", single_word: true, lstrip: false, rstrip: false, normalized: false, special: false },
+    ];
+    for (const name of ["unigram", "wordpiece"])
+      await expect(load(changed("added_tokens", JSON.stringify(tokens(name)), name))).rejects.toMatchObject({
+        code: "tokenizer-file",
+        message: expect.stringMatching(/"word" with single_word, .* is not supported/),
+      });
+  });
+
   it("a pipe, a device or a link to itself in the place of the file, or of its config", async () => {
     const text = JSON.stringify(read("unigram"));
     for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
