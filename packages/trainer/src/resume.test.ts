@@ -4,10 +4,12 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open } from "@caramba/backend-onnx";
+import type { NodeInput } from "@caramba/config";
 import { loadCheckpoint } from "@caramba/loader";
+import { buildModel, type Model } from "@caramba/model";
 import type { Backend } from "@caramba/tensor";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type TinyRun, tinyModel, tinyRun } from "../test-support/tiny-run.ts";
+import { type TinyRun, tinyModel, tinyRun, vocabSize } from "../test-support/tiny-run.ts";
 import { loadModelTensors } from "./persistence.ts";
 import { runTraining } from "./run.ts";
 
@@ -26,12 +28,72 @@ afterEach(() => rm(folder, { recursive: true }));
 const teacher = tinyModel("teacher", 7);
 
 /** A fresh student and its run; every call is as a new process would do it. */
-const fresh = (rest: Omit<TinyRun, "backend" | "model">) => {
-  const model = tinyModel("student");
+const fresh = ({ make = () => tinyModel("student"), ...rest }: Omit<TinyRun, "backend" | "model"> & Partial<Made>) => {
+  const model = make();
   return { model, context: tinyRun({ backend, model, teacher, ...rest }) };
 };
 
-const runs: Record<string, Pick<TinyRun, "train" | "steps">> = {
+/** A model other than the tiny student. */
+interface Made {
+  readonly make: () => Model;
+}
+
+const d = 16;
+const branch = (...layers: NodeInput[]): NodeInput => ({
+  type: "ResidualTopology",
+  layers: [{ type: "RMSNormLayer", dModel: d }, ...layers, { type: "DropoutLayer", p: 0.1 }],
+});
+/** Layers with states, experts, low rank and random numbers of their own, in cycles, branches and a graph. */
+const everything = (): Model =>
+  buildModel(
+    {
+      embedder: { type: "token", vocabSize, dModel: d },
+      topology: {
+        type: "StackedTopology",
+        layers: [
+          {
+            type: "CyclicTopology",
+            iterations: 2,
+            layers: [
+              branch({ type: "AttentionLayer", dModel: d, nHeads: 2, dropoutP: 0.1, nullAttn: true }),
+              branch({ type: "SSMLayer", dModel: d, dState: 2 }),
+            ],
+          },
+          {
+            type: "GraphTopology",
+            nodes: [
+              { id: "sum", op: "add", in: ["e", "r", "x"], out: "y" },
+              { id: "experts", op: "MoELayer", in: "x", out: "e", config: { dModel: d, dFf: 8, numExperts: 3 } },
+              {
+                id: "cell",
+                op: "RNNLayer",
+                in: "x",
+                out: "r",
+                config: { inputSize: d, hiddenSize: d, numLayers: 2, dropout: 0.2 },
+              },
+            ],
+            output: "y",
+          },
+          { type: "RecurrentTopology", layers: [branch({ type: "Conv1dLayer", dModel: d, kernelSize: 3 })] },
+          {
+            type: "BranchingTopology",
+            layers: [
+              { type: "LoRALinearLayer", dIn: d, dOut: 8, r: 2, dropout: 0.1 },
+              { type: "LinearLayer", dIn: d, dOut: 8 },
+            ],
+          },
+        ],
+      },
+    },
+    { seed: 2 },
+  );
+
+const runs: Record<string, Pick<TinyRun, "train" | "steps"> & Partial<Made>> = {
+  "every kind of layer and topology": {
+    make: everything,
+    train: { phase: "standard", gradClipNorm: 1, gradientAccumulationSteps: 2, activationCheckpointing: true },
+    steps: 6,
+  },
   standard: { train: { phase: "standard", gradClipNorm: 1, scheduler: "cosine", warmupSteps: 2 }, steps: 7 },
   "standard with accumulation and Lion": {
     train: { phase: "standard", optimizer: "lion", lr: 1e-3, gradientAccumulationSteps: 2 },
