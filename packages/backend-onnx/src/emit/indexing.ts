@@ -44,6 +44,8 @@ const scatterAdd: Emit = (e, t) => {
   const count: Dim = sizeOf(indices.shape);
   const width: Dim = sizeOf(t.shape.slice(1));
   const zero = e.constant(t.dtype, [], t.dtype === "int32" ? new Int32Array(1) : new Float32Array(1));
+  // ORT finds indices and updates of rows without elements to differ in shape.
+  if (width === 0) return e.node("Expand", [zero, e.shape(t.shape)]);
   // Expand, not a constant: the kernel writes into its input when that is a temporary.
   const zeros = e.node("Expand", [zero, e.shape([t.shape[0] as Dim, width])]);
   const at = e.node("Expand", [e.reshape(e.value(indices), [count, 1]), e.shape([count, width])]);

@@ -22,7 +22,8 @@ const depthwiseConvOp: OpDef = {
     if (x.shape.length !== 3 || w.shape.length !== 2 || !dimEquals(width, w.shape[1] as Dim))
       throw new ShapeError(`x ${shapeText(x.shape)} and taps ${shapeText(w.shape)} are not [B, S, D] and [K, D]`);
     if (typeof taps !== "number" || taps < 1) throw new ShapeError("the number of taps must be known");
-    if (typeof length === "number" && length < taps)
+    // One position less than taps is a sequence without elements, padded in front.
+    if (typeof length === "number" && length < taps - 1)
       throw new ShapeError(`${taps} taps need as many positions, found ${length}`, "pad x in front");
     if (!isFloat(x.dtype) || x.dtype !== w.dtype)
       throw new ShapeError(`operands have dtypes ${x.dtype} and ${w.dtype}`, "cast both to float32");
@@ -61,6 +62,7 @@ const depthwiseConvOp: OpDef = {
     { inputs: [{ shape: [2, 6, 3] }, { shape: [4, 3] }] },
     { inputs: [{ shape: [1, 3, 2] }, { shape: [1, 2] }] },
     { inputs: [{ shape: [2, 3, 2] }, { shape: [3, 2] }], about: "one position" },
+    { inputs: [{ shape: [2, 2, 2] }, { shape: [3, 2] }], about: "no position" },
   ],
 };
 
@@ -186,6 +188,11 @@ const conv2dOp: OpDef<Conv2dAttrs> = {
       inputs: [{ shape: [2, 3, 5, 5] }, { shape: [3, 1, 2, 2] }],
       attrs: { stride: [1, 2], padding: [1, 0], dilation: [3, 2], groups: 3 },
       about: "dilated, depthwise",
+    },
+    {
+      inputs: [{ shape: [0, 2, 3, 3] }, { shape: [1, 2, 2, 2] }],
+      attrs: { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 },
+      about: "no images",
     },
   ],
 };

@@ -42,6 +42,7 @@ const gatherOp: OpDef = {
   samples: [
     { inputs: [{ shape: [5, 3] }, { shape: [2, 2], dtype: "int32", values: [4, 0, 2, 4] }] },
     { inputs: [{ shape: [5] }, { shape: [3], dtype: "int32", values: [1, 1, 3] }] },
+    { inputs: [{ shape: [5, 3] }, { shape: [2, 0], dtype: "int32" }], about: "no indices" },
   ],
 };
 
@@ -79,6 +80,12 @@ const scatterAddOp: OpDef<RowsAttrs> = {
   samples: [
     { inputs: [{ shape: [3], dtype: "int32", values: [1, 3, 1] }, { shape: [3, 2] }], attrs: { rows: 4 } },
     { inputs: [{ shape: [2, 2], dtype: "int32", values: [0, 0, 2, 1] }, { shape: [2, 2, 3] }], attrs: { rows: 3 } },
+    { inputs: [{ shape: [0], dtype: "int32" }, { shape: [0, 2] }], attrs: { rows: 3 }, about: "no updates" },
+    {
+      inputs: [{ shape: [2], dtype: "int32", values: [0, 2] }, { shape: [2, 0] }],
+      attrs: { rows: 3 },
+      about: "rows of nothing",
+    },
   ],
 };
 
@@ -109,7 +116,10 @@ const takeAlongOp: OpDef = {
     const width = x.shape[x.shape.length - 1] as number;
     return indices.data.map((index, row) => x.data[row * width + inside(index, width)] as number);
   },
-  samples: [{ inputs: [{ shape: [4, 3] }, { shape: [4], dtype: "int32", values: [0, 2, 1, 2] }] }],
+  samples: [
+    { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: "int32", values: [0, 2, 1, 2] }] },
+    { inputs: [{ shape: [0, 3] }, { shape: [0], dtype: "int32" }], about: "no rows" },
+  ],
 };
 
 /** One element of each row (last axis): x [..., N] at indices [...] gives [...]. */

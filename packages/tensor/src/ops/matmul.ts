@@ -103,6 +103,16 @@ const matmulOp: OpDef<MatmulAttrs> = {
     { inputs: [{ shape: [2, 1, 4, 3] }, { shape: [3, 4, 2] }], attrs: { transA: true, transB: false, alpha: 1 } },
     { inputs: [{ shape: [2, 3, 1, 4] }, { shape: [2, 3, 4, 1] }], attrs: { transA: false, transB: false, alpha: 1 } },
     { inputs: [{ shape: [2, 2, 3, 4] }, { shape: [2, 2, 3, 2] }], attrs: { transA: true, transB: false, alpha: 1 } },
+    {
+      inputs: [{ shape: [2, 3, 0] }, { shape: [2, 4, 0] }],
+      attrs: { transA: false, transB: true, alpha: 2 },
+      about: "sums of nothing",
+    },
+    {
+      inputs: [{ shape: [0, 3] }, { shape: [3, 4] }],
+      attrs: { transA: false, transB: false, alpha: 1 },
+      about: "no rows",
+    },
   ],
 };
 

@@ -194,6 +194,7 @@ const sumOp: OpDef<ReduceAttrs> = {
     { inputs: [{ shape: [2, 3, 4] }], attrs: { axes: [1], keepDims: false } },
     { inputs: [{ shape: [2, 3, 4] }], attrs: { axes: [0, 2], keepDims: true } },
     { inputs: [{ shape: [6] }], attrs: { axes: [0], keepDims: false } },
+    { inputs: [{ shape: [0, 3] }], attrs: { axes: [0], keepDims: false }, about: "sums of nothing" },
   ],
 };
 
@@ -259,6 +260,7 @@ const concatOp: OpDef<AxisAttrs> = {
   samples: [
     { inputs: [{ shape: [2, 3] }, { shape: [2, 1] }, { shape: [2, 2] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [1, 3, 2] }, { shape: [4, 3, 2] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [2, 0] }, { shape: [2, 3] }, { shape: [2, 0] }], attrs: { axis: 1 }, about: "empty parts" },
   ],
 };
 
@@ -302,6 +304,7 @@ const sliceOp: OpDef<SliceAttrs> = {
   samples: [
     { inputs: [{ shape: [4, 5] }], attrs: { axis: 1, start: 1, end: 4 } },
     { inputs: [{ shape: [4, 2, 3] }], attrs: { axis: 0, start: 2, end: 4 } },
+    { inputs: [{ shape: [4, 2] }], attrs: { axis: 0, start: 4, end: 4 }, about: "nothing" },
   ],
 };
 
@@ -340,6 +343,7 @@ const padOp: OpDef<PadAttrs> = {
   samples: [
     { inputs: [{ shape: [2, 3] }], attrs: { axis: 1, before: 2, after: 1 } },
     { inputs: [{ shape: [2, 3, 2] }], attrs: { axis: 0, before: 0, after: 2 } },
+    { inputs: [{ shape: [2, 0] }], attrs: { axis: 1, before: 2, after: 1 }, about: "around nothing" },
   ],
 };
 
