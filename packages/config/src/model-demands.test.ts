@@ -157,7 +157,11 @@ describe("decoding over a cache", () => {
     expect(latency(layer, ", use_cache: false")).toEqual([]);
     expect(latency(layer, ", checkpoint: a.safetensors")).toEqual([]);
     expect(refused({ layers: [residual(layer)] })).toEqual([]);
-    expect(refused({ layers: [layer], benchmark: "{type: memory}" })).toEqual([]);
+    expect(refused({ layers: [layer], benchmark: "{type: memory}" })).toEqual([
+      expect.stringMatching(/^benchmarks\.0\.config\.type \| memory \| .*measure_peak: false/),
+    ]);
+    for (const keys of ["measure_peak: false", "quantization_modes: [q8]", "checkpoint: a.safetensors"])
+      expect(refused({ layers: [layer], benchmark: `{type: memory, ${keys}}` })).toEqual([]);
     const eval_ =
       "{type: eval, tokenizer: {type: byte}, max_new_tokens: 4, cases: [{id: a, prompt: a, kind: exact_match_greedy, answer: b}], thresholds: {min_student_accuracy: 0, max_accuracy_drop: 1}}";
     expect(refused({ layers: [layer], phase: "global", verify: eval_ })).toEqual([

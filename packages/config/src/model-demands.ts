@@ -147,17 +147,22 @@ function kvcacheIssues(
 }
 
 function benchmarkIssues(target: Target, spec: BenchmarkSpec): PlanIssue[] {
-  const { config } = spec;
-  if (config.type !== "latency" || !config.useCache || config.checkpoint !== null) return [];
-  const ahead = readsAhead(target.model.topology);
+  const way = withoutCache(spec.config);
+  const ahead = way === null ? null : readsAhead(target.model.topology);
+  if (way === null || ahead === null) return [];
   const place = `target "${target.name}", benchmark "${spec.id}"`;
-  return ahead === null ? [] : [noCache(placeOf(spec, "config", "type"), place, "a latency benchmark decodes", ahead)];
+  return [noCache(placeOf(spec, "config", "type"), place, `a ${spec.config.type} benchmark decodes`, ahead, way)];
 }
 
-const noCache = (path: Path, place: string, what: string, ahead: string): PlanIssue => ({
+/** The setting with which a benchmark that decodes the target's models over a cache does not; null for one that does not. */
+function withoutCache(config: BenchmarkSpec["config"]): string | null {
+  if (config.type === "latency" && config.useCache && config.checkpoint === null) return "use_cache: false";
+  if (config.type !== "memory" || !config.measurePeak || config.checkpoint !== null) return null;
+  return config.quantizationModes.some((kind) => kind === "fp16" || kind === "fp32") ? "measure_peak: false" : null;
+}
+
+const noCache = (path: Path, place: string, what: string, ahead: string, way?: string): PlanIssue => ({
   ...{ code: "unsupported", path, place },
   message: `${what} over a cache, which does not hold what is yet to come (${ahead})`,
-  remedy: what.startsWith("a latency")
-    ? "set use_cache: false, or make every layer read the past alone"
-    : "make every layer read the past alone",
+  remedy: `${way === undefined ? "" : `set ${way}, or `}make every layer read the past alone`,
 });
