@@ -171,7 +171,7 @@ export async function open(options: OnnxOptions = {}): Promise<OnnxBackend> {
   const { threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1))
     throw new CarambaError(`${threads} compute threads`, {
-      code: "device",
+      code: "threads",
       remedy: "give a whole number of at least 1",
     });
   // Read once by ORT, when the first session is made.

@@ -245,7 +245,7 @@ describe("errors", () => {
       }
     }
     expect(availableDevices()).toContain("cpu");
-    expect((await caught(open({ threads: 0 }))).code).toBe("device");
+    expect((await caught(open({ threads: 0 }))).code).toBe("threads");
   });
 
   test("constants that no model can hold are refused with a remedy", async () => {

@@ -1,5 +1,5 @@
 // Finding an engine by name. Backend packages are optional: they are imported when asked for, so that this package
-// depends on none of them. A choice that fails is an error; only "auto" tries the next one.
+// depends on none of them. A choice that fails is an error; only "auto" tries the next one, where an engine is not there.
 import type { Backend, BackendModule } from "./backend.ts";
 import { CarambaError } from "./errors.ts";
 import { ReferenceBackend } from "./reference.ts";
@@ -10,13 +10,17 @@ export interface OpenOptions {
   readonly threads?: number;
 }
 
-const packages: Readonly<Record<string, string>> = {
-  onnx: "@caramba/backend-onnx",
-  tfjs: "@caramba/backend-tfjs",
-};
+const packages: ReadonlyMap<string, string> = new Map([
+  ["onnx", "@caramba/backend-onnx"],
+  ["tfjs", "@caramba/backend-tfjs"],
+]);
 
 /** What documents call a device, in our words. */
-const words: Readonly<Record<string, string>> = { cpu: "onnx:cpu", cuda: "onnx:cuda", mps: "onnx:coreml" };
+const words: ReadonlyMap<string, string> = new Map([
+  ["cpu", "onnx:cpu"],
+  ["cuda", "onnx:cuda"],
+  ["mps", "onnx:coreml"],
+]);
 
 /**
  * Opens `auto`, `reference`, `onnx` (or `onnx:cpu`, `onnx:cuda`, ...) or `tfjs` (or `tfjs:cpu`, `tfjs:wasm`, ...).
@@ -25,22 +29,22 @@ const words: Readonly<Record<string, string>> = { cpu: "onnx:cpu", cuda: "onnx:c
  */
 export async function openBackend(device = "auto", options: OpenOptions = {}): Promise<Backend> {
   if (device === "auto") {
-    for (const engine of Object.keys(packages)) {
+    for (const engine of packages.keys()) {
       try {
         return await openBackend(engine, options);
       } catch (error) {
-        if (!(error instanceof CarambaError)) throw error;
+        if (!(error instanceof CarambaError && error.code === "device")) throw error;
       }
     }
     return new ReferenceBackend();
   }
   if (device === "reference") return new ReferenceBackend();
-  const [engine = "", ...rest] = (Object.hasOwn(words, device) ? (words[device] as string) : device).split(":");
-  const name = packages[engine];
+  const [engine = "", ...rest] = (words.get(device) ?? device).split(":");
+  const name = packages.get(engine);
   if (!name)
     throw new CarambaError(`there is no device "${device}"`, {
       code: "device",
-      remedy: `use auto, cpu, cuda, reference, ${Object.keys(packages).join(", ")}, or an engine with its provider such as onnx:cpu`,
+      remedy: `use auto, ${[...words.keys(), "reference", ...packages.keys()].join(", ")}, or an engine with its provider such as onnx:cpu`,
     });
   let module: BackendModule;
   try {
