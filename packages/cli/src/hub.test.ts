@@ -168,6 +168,35 @@ describe("a tokenizer on the Hub", () => {
     expect((await runCli(...run)).err).toMatch(/no file or folder org\/tiny is here, and as a model of the Hub/);
   });
 
+  it("reads a verification's prompts; where it cannot be had, that is told before anything is trained", async () => {
+    vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+    const tokens = join(cache, "tokens.npy");
+    const input = join(root, "book.txt");
+    await runCli("prepare", "--input", input, "--output", tokens, "--tokenizer", "org/spoken");
+    const manifest = join(cache, "manifest.yml");
+    // Another cache, and a name that says nothing: only the verification asks for the tokenizer.
+    vi.stubEnv("HF_HUB_CACHE", join(cache, "elsewhere"));
+    const cases = "cases: [{ kind: exact_match_greedy, id: a, prompt: the, answer: x }]";
+    const thresholds = "thresholds: { min_student_accuracy: 0, max_accuracy_drop: 1 }";
+    const verify = (tokenizer: string) =>
+      `{ type: eval, tokenizer: ${tokenizer}, max_new_tokens: 1, ${cases}, ${thresholds} }`;
+    const sizes = { teacherSteps: 1, blockwiseSteps: 1, finetuneSteps: 1, benchmarks: false };
+    const text = tinyManifest({ folder: cache, tokens, tokenizer: "somebodys", ...sizes });
+    const write = (tokenizer: string) =>
+      writeFile(manifest, text.replaceAll(/verify: \{ type: (?:compare|fidelity).*/g, `verify: ${verify(tokenizer)}`));
+    const runs = ["--runs-dir", join(cache, "runs"), "--device", "onnx", "--threads", "1"];
+    await write("{ type: llama, model_id: org/spoken }");
+    const offline = await runCli("run", manifest, "--all", ...runs, "--offline");
+    expect(offline).toMatchObject({ code: 1, err: expect.stringMatching(/org\/spoken was never downloaded in/) });
+    vi.stubEnv("HF_HUB_OFFLINE", "");
+    const left = await readdir(join(cache, "runs", "tiny", "dba"));
+    expect(left.filter((name) => name.endsWith(".safetensors"))).toEqual([]);
+    for (const tokenizer of ["{ type: llama, model_id: org/spoken }", '{ type: file, path: "hf://org/spoken" }']) {
+      await write(tokenizer);
+      expect(await runCli("run", manifest, "--target", "dba", ...runs, "--no-resume")).toMatchObject({ code: 0 });
+    }
+  });
+
   it("of a repository without one is refused by name", async () => {
     const words = generate("hf://org/tiny").map((word) => (word === "byte" ? "hf://org/tiny" : word));
     const { code, err } = await runCli(...words);

@@ -1,10 +1,10 @@
 // What verifications and benchmarks will need, looked for before training: a missing file or a text too short for a
 // window is told at once, not after hours.
-import { existsSync } from "node:fs";
 import type { EvalVerifyConfig, Target } from "@caramba/config";
 import { openTokens, splitTokens } from "@caramba/data";
-import { isHubUri } from "@caramba/loader";
+import { isHubUri, parseHubId } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
+import { findPath } from "./find-path.ts";
 import type { TargetText } from "./open-data.ts";
 import { findCheckpoint } from "./open-teacher.ts";
 
@@ -12,7 +12,7 @@ import { findCheckpoint } from "./open-teacher.ts";
 export function checkNeeds(target: Target, text: TargetText, blockSize: number, manifestPath: string | null): void {
   for (const { id, verify, train } of target.runs) {
     if (verify?.type === "eval")
-      naming(`target "${target.name}", run "${id}", verify`, () => demandTokenizer(verify, text));
+      naming(`target "${target.name}", run "${id}", verify`, () => demandTokenizer(verify, text, manifestPath));
     if (verify?.type !== "fidelity" && verify?.type !== "compare") continue;
     const own = verify.type === "fidelity" ? verify.blockSize : null;
     const split = verify.type === "fidelity" ? verify.split : "auto";
@@ -36,8 +36,8 @@ export function checkNeeds(target: Target, text: TargetText, blockSize: number, 
 }
 
 /** Prompts need a tokenizer that is at hand: a file, or the text's own. */
-function demandTokenizer({ tokenizer }: EvalVerifyConfig, text: TargetText): void {
-  if (tokenizer.type === "file" && !existsSync(tokenizer.path))
+function demandTokenizer({ tokenizer }: EvalVerifyConfig, text: TargetText, manifestPath: string | null): void {
+  if (tokenizer.type === "file" && !findPath(tokenizer.path, manifestPath) && !parseHubId(tokenizer.path))
     throw new CarambaError(`the tokenizer ${tokenizer.path} does not exist`, {
       code: "missing-file",
       remedy: "correct the path",
