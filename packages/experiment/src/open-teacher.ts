@@ -2,13 +2,14 @@
 // of its own configuration.
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
+import { ConfigError, loweredSize, type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
 import {
   fetchModel,
   type HfModel,
   type HubId,
   type HubOptions,
   isHubUri,
+  type OpenCheckpoint,
   openCheckpoint,
   openHfModel,
   parseHubId,
@@ -77,12 +78,37 @@ async function fromPath(path: string, options: OpenModelOptions): Promise<{ mode
   try {
     const opened = await openCheckpoint(path);
     await opened.close();
-    const model = new Model(modelConfig(opened.state.modelConfig as unknown as ModelInput));
+    const model = new Model(configOf(opened));
     await loadModelTensors(model, path);
     return { model, path };
   } catch (error) {
     throw damaged(error, path);
   }
+}
+
+/** The model that a checkpoint states, which may be any JSON: one that cannot be, or not of this file, is refused. */
+function configOf({ path, state, source }: OpenCheckpoint): ModelConfig {
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new CarambaError(`${path}: its model ${why}`, {
+      code: "bad-checkpoint",
+      remedy: "The file is damaged, or not written by Caramba.",
+      cause,
+    });
+  };
+  const stated = state.modelConfig;
+  if (stated === null || typeof stated !== "object" || Array.isArray(stated)) return refuse("is not an object");
+  let config: ModelConfig;
+  try {
+    config = modelConfig(stated as unknown as ModelInput);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return refuse(error.message.replace(/^model /, ""), error);
+  }
+  // A line of JSON can state a million layers: more of them than any model has for these tensors would be built for nothing.
+  const nodes = loweredSize(config.topology);
+  const most = 10_000 + 100 * source.names.length;
+  if (nodes > most) return refuse(`has ${nodes} nodes after repeat is expanded, for ${source.names.length} tensors`);
+  return config;
 }
 
 /** The loader's remedy is for a run that resumes; a model that is only read has to be made again. */

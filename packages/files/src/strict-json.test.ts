@@ -63,6 +63,15 @@ describe("parseStrictJson", () => {
     expect(() => parseStrictJson(text)).toThrow(message);
   });
 
+  it("nests as deep as it is told to", () => {
+    const nested = (depth: number): string => '{"a":['.repeat(depth / 2) + "]}".repeat(depth / 2);
+    for (const deepest of [64, 500]) {
+      const options = deepest === 64 ? {} : { deepest };
+      expect(parseStrictJson(nested(deepest), options)).toEqual(JSON.parse(nested(deepest)));
+      expect(() => parseStrictJson(nested(deepest + 2), options)).toThrow(`nested more than ${deepest} deep`);
+    }
+  });
+
   it("takes long strings and long lists without deep recursion", () => {
     const long = "é".repeat(3_000_000);
     expect(parseStrictJson(JSON.stringify([long]))).toEqual([long]);

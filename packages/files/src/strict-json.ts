@@ -10,7 +10,8 @@ export class JsonError extends Error {
 /** Any JSON value. A key `__proto__` is a member like others. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-const deepest = 64;
+/** How deep a document may be nested, unless said. */
+const usualDepth = 64;
 const longestNumber = 400;
 /**
  * Keys and values that one document may have, and keys of one object: keys are remembered and values built, each in many
@@ -23,12 +24,15 @@ const numberToken = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/;
 /** Reads one JSON document from front to back. */
 export class JsonReader {
   readonly #text: string;
+  readonly #deepest: number;
   #at = 0;
   #depth = 0;
   #parts = 0;
 
-  constructor(text: string) {
+  /** @param options.deepest default 64; some hundreds are safe, as each takes stack. */
+  constructor(text: string, options: { readonly deepest?: number } = {}) {
     this.#text = text;
+    this.#deepest = options.deepest ?? usualDepth;
   }
 
   /** Reads an object; `member` must consume the value of each key. Equal keys are refused. */
@@ -88,7 +92,7 @@ export class JsonReader {
     return value;
   }
 
-  /** Reads any value, nested at most 64 deep; a number that overflows to infinity is refused. */
+  /** Reads any value; a number that overflows to infinity is refused. */
   value(): Json {
     this.#space();
     this.#countPart();
@@ -154,7 +158,7 @@ export class JsonReader {
 
   #open(bracket: string, what: string): void {
     if (!this.#accept(bracket)) this.fail(`expected ${what}`);
-    if (++this.#depth > deepest) this.fail(`nested more than ${deepest} deep`);
+    if (++this.#depth > this.#deepest) this.fail(`nested more than ${this.#deepest} deep`);
   }
 
   #accept(character: string): boolean {
@@ -178,9 +182,12 @@ export class JsonReader {
   }
 }
 
-/** Parses a whole document. @throws JsonError on anything JSON.parse would refuse, and on equal keys. */
-export function parseStrictJson(text: string): Json {
-  const reader = new JsonReader(text);
+/**
+ * Parses a whole document. @throws JsonError on anything JSON.parse would refuse, and on equal keys.
+ * @param options.deepest as for JsonReader.
+ */
+export function parseStrictJson(text: string, options: { readonly deepest?: number } = {}): Json {
+  const reader = new JsonReader(text, options);
   const value = reader.value();
   reader.end();
   return value;

@@ -33,6 +33,17 @@ it("writes the same bytes for the same content, whatever the order of keys", asy
   expect(await readFile(b)).toEqual(await readFile(a));
 });
 
+it("keeps a model nested as deep as a manifest may", async () => {
+  const path = newPath();
+  let topology: object = { type: "RMSNormLayer", dModel: 8 };
+  for (let level = 0; level < 195; level++) topology = { type: "StackedTopology", layers: [topology] };
+  const state = { ...small.state, modelConfig: { topology } };
+  await writeCheckpoint(path, { state, model: {} });
+  const opened = await openCheckpoint(path);
+  expect(opened.state).toEqual(state);
+  await opened.close();
+});
+
 it("reads the state and single tensors without the rest", async () => {
   const path = newPath();
   await writeCheckpoint(path, small);
@@ -121,7 +132,7 @@ describe("damage", () => {
     const path = newPath();
     await writeSafetensors(path, {}, { metadata });
     await expect(openCheckpoint(path)).rejects.toMatchObject({
-      code: "bad-checkpoint",
+      code: remedy.source.includes("later") ? "checkpoint-version" : "bad-checkpoint",
       message: expect.stringMatching(message),
       remedy: expect.stringMatching(remedy),
     });

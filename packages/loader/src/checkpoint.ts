@@ -107,7 +107,8 @@ export interface OpenCheckpoint {
 
 /**
  * Opens a checkpoint and reads its state; the header shows a file that was cut short.
- * @throws CarambaError `bad-checkpoint` for other files and other versions; as `SafetensorsFile.open`.
+ * @throws CarambaError `bad-checkpoint` for other files, `checkpoint-version` for those of a later Caramba; as
+ * `SafetensorsFile.open`.
  */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
   return checkpointFrom(await openFile(path));
@@ -128,11 +129,11 @@ export async function checkpointFrom(bytes: RandomAccess): Promise<OpenCheckpoin
     const found = metadata.get("version");
     if (found !== String(version)) {
       const isLater = /^[1-9][0-9]{0,8}$/.test(found ?? "");
-      throw badCheckpoint(
-        path,
-        `checkpoint version ${isLater ? found : found === undefined ? "missing" : quote(found)}; this Caramba reads version ${version}`,
-        isLater ? "A later Caramba wrote it: update Caramba." : damaged,
-      );
+      const stated = isLater ? found : found === undefined ? "missing" : quote(found);
+      throw new CarambaError(`${path}: checkpoint version ${stated}; this Caramba reads version ${version}`, {
+        code: isLater ? "checkpoint-version" : "bad-checkpoint",
+        remedy: isLater ? "A later Caramba wrote it: update Caramba." : damaged,
+      });
     }
     const text = metadata.get("state");
     if (text === undefined) throw badCheckpoint(path, "the metadata has no state", damaged);
@@ -247,9 +248,12 @@ function badCheckpoint(path: string, what: string, remedy: string, cause?: unkno
   return new CarambaError(`${path}: ${what}`, { code: "bad-checkpoint", remedy, cause });
 }
 
+// Deeper than any manifest that is read may nest a model.
+const deepestState = 500;
+
 // Throws JsonError on anything that is not a CheckpointState.
 function parseState(text: string): CheckpointState {
-  const value = parseStrictJson(text);
+  const value = parseStrictJson(text, { deepest: deepestState });
   if (value === null || typeof value !== "object" || Array.isArray(value)) throw new JsonError("is not an object");
   const member = (key: string): Json => {
     const found = value[key];
