@@ -1,6 +1,6 @@
 // Initial values: means, variances and bounds of every layer's weights against closed forms, what they depend on, and
 // the schemes of whole models.
-import { modelConfig, type NodeInput } from "@caramba/config";
+import { layerConfig, modelConfig, type NodeInput } from "@caramba/config";
 import { buildLayer } from "@caramba/layers";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { describe, expect, it } from "vitest";
@@ -120,7 +120,7 @@ describe("each layer's own scheme", () => {
 
   it("two-dimensional convolutions: the inputs of one output are those of its group, in its window", async () => {
     const conv = { type: "Conv2dLayer", inChannels: 32, outChannels: 32, kernelSize: 3, groups: 2 } as const;
-    const weight = buildLayer(conv).adopt(3).variables().get("weight");
+    const weight = buildLayer(layerConfig(conv)).adopt(3).variables().get("weight");
     expectNormal((await weight?.read()) as Float32Array, own(16 * 9), "weight");
   });
 
