@@ -2,7 +2,7 @@
 // names on the command line; a manifest cannot name any.
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { CarambaError } from "@caramba/tensor";
 
@@ -10,6 +10,7 @@ import { CarambaError } from "@caramba/tensor";
 export async function importModules(names: readonly string[]): Promise<void> {
   for (const name of names) {
     const file = locate(name);
+    demandOurPackages(name, file);
     try {
       await import(pathToFileURL(file).href);
     } catch (cause) {
@@ -21,6 +22,27 @@ export async function importModules(names: readonly string[]): Promise<void> {
         cause,
       });
     }
+  }
+}
+
+/** What a module registers with another copy of the packages, this command would never see. */
+function demandOurPackages(name: string, file: string): void {
+  const layers = packageAt(file, "@caramba/layers");
+  const theirs = layers && packageAt(layers, "@caramba/config");
+  const ours = packageAt(import.meta.filename, "@caramba/config");
+  if (!theirs || !ours || theirs === ours) return;
+  throw new CarambaError(
+    `--import ${name}: it registers its layers with another copy of the packages (${dirname(theirs)}) than this command reads (${dirname(ours)})`,
+    { code: "import", remedy: "install @caramba/cli beside @caramba/layers, and run it by npx caramba" },
+  );
+}
+
+/** package.json of a package as a file would import it; undefined where it is not installed. */
+function packageAt(file: string, name: string): string | undefined {
+  try {
+    return createRequire(file).resolve(`${name}/package.json`);
+  } catch {
+    return undefined;
   }
 }
 
