@@ -148,6 +148,77 @@ describe("a tensor", () => {
     expect(build([3, 0], [9, 9], 12)).toMatchObject({ shape: [3, 0] });
   });
 
+  const hooks = "\x89ccollections\nOrderedDict\n)R";
+  const call = (name: string, ...args: (string | Uint8Array)[]): unknown =>
+    unpickle(program(`c${name.replace("/", "\n")}\n(`, ...args, "tR"), tensor);
+  const persistent = (...parts: (string | Uint8Array)[]): Uint8Array =>
+    concat(latin1("("), ...parts.map((part) => (typeof part === "string" ? latin1(part) : part)), latin1("tQ"));
+  const whole: readonly (string | Uint8Array)[] = [
+    text("storage"),
+    "ctorch\nFloatStorage\n",
+    text("0"),
+    text("cpu"),
+    int(12),
+  ];
+  const swapped = (at: number, part: string | Uint8Array): Uint8Array => persistent(...whole.with(at, part));
+
+  it.each<[string, () => unknown, RegExp]>([
+    ["an OrderedDict of something", () => call("collections/OrderedDict", "N"), /OrderedDict: called with arguments/],
+    ["a size that is no tuple", () => call("torch/Size", "]"), /torch\.Size: no tuple/],
+    ["a parameter of no tensor", () => call("torch._utils/_rebuild_parameter", "}", hooks), /not given a tensor/],
+    ...(
+      [
+        ["a persistent name of another kind", swapped(0, text("module"))],
+        ["a persistent name that is a number", swapped(0, "K\x01")],
+        ["a storage type that is a string", swapped(1, text("FloatStorage"))],
+        ["a storage's device that is a number", swapped(3, "K\x01")],
+        ["a persistent name that is no tuple", concat(text("storage"), latin1("Q"))],
+      ] as const
+    ).map(([name, id]): [string, () => unknown, RegExp] => [
+      name,
+      () => build([1], [1], 0, { storage: id }),
+      /refers to something that is no storage/,
+    ]),
+    ["a storage's key that is a number", () => build([1], [1], 0, { storage: swapped(2, "K\x01") }), /has no name/],
+    ["a storage's length that is text", () => build([1], [1], 0, { storage: swapped(4, text("12")) }), /no number/],
+    [
+      "a shape that is a list",
+      () => call("torch._utils/_rebuild_tensor_v2", storage(), int(0), "]", ")", hooks),
+      /has no shape/,
+    ],
+    [
+      "strides that are a number",
+      () => call("torch._utils/_rebuild_tensor_v2", storage(), int(0), ")", "K\x01", hooks),
+      /has no shape/,
+    ],
+    [
+      "more arguments than there are",
+      () => build([1], [1], 0, { tail: `${hooks}NN` }),
+      /arguments that PyTorch does not write/,
+    ],
+    ["a flag that is a number", () => build([1], [1], 0, { tail: hooks.replace("\x89", "K\x01") }), /does not write/],
+    ...["N", "K\x01", "ctorch\nFloatStorage\n", "ctorch\nSize\n"].map((dtype): [string, () => unknown, RegExp] => [
+      `the dtype ${JSON.stringify(dtype)}`,
+      () => call("torch._utils/_rebuild_tensor_v3", storage(), int(0), ints([1]), ints([1]), hooks, dtype),
+      /has no dtype/,
+    ]),
+    [
+      "200,001 of its kind",
+      () => {
+        const args = concat(latin1("("), storage(), int(0), ints([1]), ints([1]), latin1(`${hooks}tq\x01`));
+        const again = new Uint8Array(Buffer.from("h\x00h\x01R".repeat(200_001), "latin1"));
+        return unpickle(
+          program("(ctorch._utils\n_rebuild_tensor_v2\nq\x00", args, again, "t"),
+          stateDictHost(() => entry),
+        );
+      },
+      /more than 200000 tensors/,
+    ],
+  ])("is not built from %s", (_, make, message) => {
+    expect(make).toThrow(PickleError);
+    expect(make).toThrow(message);
+  });
+
   it.each<[string, () => unknown, RegExp]>([
     ["a negative size", () => build([-1], [1]), /shape: -1/],
     ["a negative stride", () => build([2], [-1], 3), /strides: -1/],

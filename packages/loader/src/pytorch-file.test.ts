@@ -4,9 +4,10 @@ import { existsSync } from "node:fs";
 import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openFile, type RandomAccess } from "@caramba/files";
+import { memorySource, openFile, type RandomAccess } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { afterAll, describe, expect, it } from "vitest";
+import { buildZip, type ZipPart } from "../test-support/build-zip.ts";
 import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
 import { openHfModel } from "./hf-model.ts";
 import { PyTorchFile, type PyTorchOptions } from "./pytorch-file.ts";
@@ -126,6 +127,8 @@ it("reads only the tensor that is asked for", async () => {
 });
 
 describe("refuses", () => {
+  const part = (name: string, text = ""): ZipPart => ({ name, data: new TextEncoder().encode(text) });
+
   it("a file that runs a command in Python, naming it, and runs nothing", async () => {
     const error = await refusal("hostile.pt");
     expect(error).toMatchObject({ code: "unsafe-pickle" });
@@ -166,6 +169,46 @@ describe("refuses", () => {
     const file = await PyTorchFile.open(path);
     await truncate(path, file.info("norm.bias").offset + 3);
     await expect(file.read("norm.bias")).rejects.toMatchObject({ code: "truncated-file" });
+    await file.close();
+  });
+
+  it.each<[string, () => Uint8Array, string, RegExp]>([
+    ["an archive without a program", () => buildZip([part("x/data/0")]), "bad-pytorch", /without data\.pkl/],
+    [
+      "one with two",
+      () => buildZip([part("x/data.pkl"), part("y/data.pkl")]),
+      "bad-pytorch",
+      /more than one data\.pkl/,
+    ],
+    ["a program in a folder below", () => buildZip([part("x/y/data.pkl")]), "bad-pytorch", /without data\.pkl/],
+    [
+      "a long version",
+      () => buildZip([part("x/data.pkl"), part("x/version", "3".repeat(65))]),
+      "bad-pytorch",
+      /"x\/version" has 65 bytes/,
+    ],
+    ["version 11", () => buildZip([part("x/data.pkl"), part("x/version", "11")]), "bad-pytorch", /version "11"/],
+    [
+      "a tar file",
+      () => Uint8Array.from({ length: 1024 }, (_, i) => ("ustar".charCodeAt(i - 257) || 0x20) & 0xff),
+      "unsupported-format",
+      /before 1\.6/,
+    ],
+    [
+      "a program longer than is read",
+      () => buildZip([{ name: "x/data.pkl", data: new Uint8Array((64 << 20) + 1) }, part("x/version", "3")]),
+      "bad-pytorch",
+      /data\.pkl has 67108865 bytes, more than 67108864/,
+    ],
+  ])("%s", async (_, make, code, message) => {
+    const error = await PyTorchFile.from(memorySource(make(), "x.pt")).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ name: "CarambaError", code, message: expect.stringMatching(message) });
+  });
+
+  it("a tensor that is not there", async () => {
+    const file = await PyTorchFile.open(fixturePath("pt/module.pt"));
+    await expect(file.read("none")).rejects.toMatchObject({ code: "missing-tensor" });
+    expect(() => file.info("none")).toThrow(CarambaError);
     await file.close();
   });
 
