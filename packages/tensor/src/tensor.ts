@@ -152,7 +152,9 @@ export function attrsKey(attrs: Attrs): string {
 export function makeNode<A extends Attrs>(op: OpDef<A>, inputs: readonly Tensor[], attrs: A): Tensor {
   const build = () => {
     try {
-      return new Tensor(op as unknown as OpDef, inputs, attrs, op.infer(inputs, attrs));
+      const type = op.infer(inputs, attrs);
+      checkShape("the result", type.shape);
+      return new Tensor(op as unknown as OpDef, inputs, attrs, type);
     } catch (error) {
       if (!(error instanceof ShapeError)) throw error;
       throw new ShapeError(`${currentScope ? `${currentScope}: ` : ""}${op.name}: ${error.message}`, error.remedy);

@@ -96,7 +96,7 @@ export function scatterAdd(rows: Dim, indices: Tensor, updates: Tensor): Tensor 
 
 const checkAlong = (x: TensorType, indices: TensorType): void => {
   checkIndices(indices);
-  if (!shapeEquals(x.shape.slice(0, -1), indices.shape))
+  if (x.shape.length < 1 || !shapeEquals(x.shape.slice(0, -1), indices.shape))
     throw new ShapeError(`indices ${shapeText(indices.shape)} need one entry per row of ${shapeText(x.shape)}`);
 };
 

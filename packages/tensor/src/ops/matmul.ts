@@ -124,7 +124,8 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const attrs = { transA: options.transA ?? false, transB: options.transB ?? false, alpha: options.alpha ?? 1 };
   if (a.rank > 2 && b.rank === 2 && !attrs.transA) {
     const { n } = matmulDims(a, b, attrs);
-    const rows = reshape(a, [-1, a.shape[a.rank - 1] as Dim]);
+    // Not -1, which is open where K is 0.
+    const rows = reshape(a, [sizeOf(a.shape.slice(0, -1)), a.shape[a.rank - 1] as Dim]);
     return reshape(makeNode(matmulOp, [rows, b], attrs), [...a.shape.slice(0, -1), n]);
   }
   return makeNode(matmulOp, [a, b], attrs);

@@ -47,13 +47,13 @@ const reshapeOp: OpDef<ShapeAttrs> = {
   ],
 };
 
-/** Same values in row-major order under another shape; one extent may be -1. */
+/** Same values in row-major order under another shape; one extent may be -1 where the others are not 0. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const hole = shape.indexOf(-1);
   let to = shape;
   if (hole >= 0) {
     const rest = shape.reduce<Dim>((product, d, i) => (i === hole ? product : mulDims(product, d)), 1);
-    const missing = divDims(sizeOf(x.shape), rest);
+    const missing = rest === 0 ? undefined : divDims(sizeOf(x.shape), rest);
     if (missing === undefined)
       throw new ShapeError(`reshape: ${shapeText(x.shape)} does not divide into ${shapeText(shape)}`);
     to = shape.map((d, i) => (i === hole ? missing : d));
