@@ -4,8 +4,9 @@ import { adamwOps } from "./composites/adamw.ts";
 import { orderOps } from "./composites/after.ts";
 import { attentionOp } from "./composites/attention.ts";
 import { cachedAttentionOp } from "./composites/cached-attention.ts";
-import { convOps } from "./composites/conv.ts";
+import { conv2dOp } from "./composites/conv2d.ts";
 import { crossEntropyOps } from "./composites/cross-entropy.ts";
+import { depthwiseConvOp } from "./composites/depthwise-conv.ts";
 import { normOps } from "./composites/norm.ts";
 import { ropeOps } from "./composites/rope.ts";
 import { softmaxOps } from "./composites/softmax.ts";
@@ -35,7 +36,8 @@ export const composites: readonly OpDef[] = [
   ...ropeOps,
   attentionOp as unknown as OpDef,
   cachedAttentionOp as unknown as OpDef,
-  ...convOps,
+  depthwiseConvOp,
+  conv2dOp as unknown as OpDef,
   ...crossEntropyOps,
   ...adamwOps,
   ...orderOps,

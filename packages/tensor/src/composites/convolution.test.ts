@@ -5,7 +5,8 @@ import { largestError, runOn } from "../matrix.ts";
 import { Philox } from "../random.ts";
 import { ReferenceBackend } from "../reference.ts";
 import { input, type Tensor } from "../tensor.ts";
-import { type Conv2dOptions, conv2d, depthwiseConv } from "./conv.ts";
+import { type Conv2dOptions, conv2d } from "./conv2d.ts";
+import { depthwiseConv } from "./depthwise-conv.ts";
 
 const random = new Philox(11);
 const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
