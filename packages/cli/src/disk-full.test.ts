@@ -4,7 +4,8 @@
 import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { openCheckpoint } from "@caramba/loader";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bin, type CliOutcome, runCli, spawnText } from "../test-support/run-cli.ts";
@@ -113,6 +114,36 @@ describe.skipIf(method === null)("a full disk", () => {
     expectDiskFull(broken, /tokens\.npy/);
     expect(await listed(`${disk}.after`)).toEqual([]);
   });
+
+  it.each([
+    ["hf", ["--format", "hf", "--tokenizer", "byte"], /model\.safetensors/, "config.json"],
+    ["hf in shards", ["--format", "hf", "--max-shard-size", "24KB"], /model-0000\d-of/, "config.json"],
+    ["onnx", ["--format", "onnx"], /model\.onnx\.data/, "model.onnx"],
+  ])(
+    "while a model is exported as %s over an earlier export: nothing that looks whole",
+    async (name, args, place, mark) => {
+      const disk = join(root, `export-${name.replaceAll(" ", "-")}`);
+      const model = fileURLToPath(new URL("../../../fixtures/loader/parity/smollm2", import.meta.url));
+      // An earlier export of a smaller model fits; the larger one does not.
+      const small = join(root, `small-${name.replaceAll(" ", "-")}`);
+      const tied = fileURLToPath(new URL("../../../fixtures/loader/llama-tied", import.meta.url));
+      const format = args.slice(0, 2);
+      expect(await runCli("export", tied, "--output", small, ...format)).toMatchObject({ code: 0 });
+      const output = join(disk, "out");
+      // A limit holds for each file, a mounted disk for all.
+      const kib = method === "mount" ? 60 : 16;
+      const broken = await onSmallDisk(
+        kib,
+        disk,
+        ["export", model, "--output", output, ...args],
+        `cp -r ${quote(small)} ${quote(output)}`,
+      );
+      expectDiskFull(broken, place);
+      const left = (await listed(`${disk}.after`)).map((path) => basename(path));
+      expect(left).not.toContain(mark);
+      expect(left.filter((file) => file.endsWith(".tmp"))).toEqual([]);
+    },
+  );
 
   it("while artifacts are written: no artifacts folder, and the checkpoints stay", async () => {
     const disk = join(root, "artifacts");

@@ -2,7 +2,7 @@
 // sharded) as a Caramba model, tensor by tensor.
 
 import { lstat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ModelConfig } from "@caramba/config";
 import { type Json, JsonError, parseStrictJson, readTextFile } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
@@ -61,13 +61,55 @@ export function importConfig(text: string, path: string): ImportedConfig {
 export async function openHfModel(folder: string, options: FiniteOptions & PyTorchOptions = {}): Promise<HfModel> {
   const { model, ignored, unknown } = await readHfConfig(folder);
   const source = await openWeights(await findWeights(folder), options);
+  return fitted(source, { folder, model, table: hfTensors(model), keys: ignored, unknown }, options);
+}
+
+/**
+ * Opens a file of weights (`openWeights`) for a model that is known otherwise, such as a manifest's: tensors are told by
+ * their Hugging Face names where it is built like a Llama and the file has those, else by the model's own paths.
+ * @param shapes of the model's parameters by path, for the second case.
+ * @throws CarambaError as `openHfModel`.
+ */
+export async function openModelWeights(
+  path: string,
+  model: ModelConfig,
+  shapes: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  options: FiniteOptions & PyTorchOptions = {},
+): Promise<HfModel> {
+  const source = await openWeights(path, options);
+  const own = (): TensorPair[] =>
+    [...shapes].map(([ours, { shape }]) => ({ ours, theirs: ours, shape, transposed: false }));
+  const isTheirs = source.names.some((name) => /(?:^|\.)embed_tokens\.weight$/.test(name));
+  let table: TensorPair[];
   try {
-    const { pairs, unused } = match(model, source);
+    table = isTheirs ? hfTensors(model) : own();
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  return fitted(source, { folder: dirname(path), model, table, keys: [], unknown: [] }, options);
+}
+
+interface Fit {
+  readonly folder: string;
+  readonly model: ModelConfig;
+  readonly table: readonly TensorPair[];
+  readonly keys: readonly string[];
+  readonly unknown: readonly string[];
+}
+
+async function fitted(
+  source: TensorSource,
+  { folder, model, table, keys, unknown }: Fit,
+  options: FiniteOptions,
+): Promise<HfModel> {
+  try {
+    const { pairs, unused } = match(model, table, source);
     return {
       folder,
       config: model,
       parameters: new Map([...pairs.values()].map(({ ours, shape }) => [ours, { shape }])),
-      ignored: { keys: ignored, unknown, tensors: unused },
+      ignored: { keys, unknown, tensors: unused },
       async read(path) {
         const pair = pairs.get(path);
         if (!pair) throw missingTensor(folder, path, [...pairs.keys()]);
@@ -112,12 +154,17 @@ async function findWeights(folder: string): Promise<string> {
   });
 }
 
-function match(model: ModelConfig, source: TensorSource): { pairs: Map<string, TensorPair>; unused: string[] } {
+function match(
+  model: ModelConfig,
+  pairs: readonly TensorPair[],
+  source: TensorSource,
+): { pairs: Map<string, TensorPair>; unused: string[] } {
   const bare = !source.has("model.embed_tokens.weight") && source.has("embed_tokens.weight");
-  const table = hfTensors(model, bare ? "" : "model.").map((pair): TensorPair => {
-    // An untied model without a head of its own uses the embedding.
+  const table = pairs.map((pair): TensorPair => {
+    // An untied model without a head of its own uses the embedding; a model without a head has no prefix.
     const reuse = pair.theirs === "lm_head.weight" && !source.has(pair.theirs);
-    return reuse ? { ...pair, theirs: bare ? "embed_tokens.weight" : "model.embed_tokens.weight" } : pair;
+    const name = reuse ? "model.embed_tokens.weight" : pair.theirs;
+    return { ...pair, theirs: bare ? name.replace(/^model\./, "") : name };
   });
   const wanted = new Set(table.map((pair) => pair.theirs));
   const rest = source.names.filter((name) => !wanted.has(name));

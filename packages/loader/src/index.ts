@@ -24,7 +24,7 @@ export type { FiniteOptions } from "./finite.ts";
 export { hfConfigToCaramba, type ImportedConfig } from "./hf-config.ts";
 export { carambaToHfConfig, type ExportDType, type SpecialIds } from "./hf-export-config.ts";
 export { type FittedParameter, fitHf, type HfFit } from "./hf-fit.ts";
-export { type HfModel, openHfModel, readHfConfig } from "./hf-model.ts";
+export { type HfModel, openHfModel, openModelWeights, readHfConfig } from "./hf-model.ts";
 export { hfTensors, type TensorPair } from "./hf-names.ts";
 export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
 export { fetchModel, fetchTokenizer, type HubModel } from "./hub.ts";

@@ -187,6 +187,12 @@ describe("refuses", () => {
       "bad-pytorch",
       /"x\/version" has 65 bytes/,
     ],
+    [
+      "bytes in the other order",
+      () => buildZip([part("x/data.pkl"), part("x/version", "3"), part("x/byteorder", "big")]),
+      "unsupported-format",
+      /big/,
+    ],
     ["version 11", () => buildZip([part("x/data.pkl"), part("x/version", "11")]), "bad-pytorch", /version "11"/],
     [
       "a tar file",
