@@ -139,6 +139,16 @@ describe("the kvcache verification", () => {
   });
 });
 
+it("the compare verification of attention outputs needs attention", () => {
+  const verify = (layer: string, sites: string) =>
+    refused({ layers: [layer], phase: "global", verify: `{type: compare, batches: 1, ${sites}}` });
+  expect(verify(linear, "attention: {max_mean_l1: 1}")).toEqual([
+    expect.stringMatching(/^runs\.0\.verify\.attention \| .*the model has none/),
+  ]);
+  expect(verify(linear, "logits: {max_mean_l1: 1}")).toEqual([]);
+  expect(verify(attention, "attention: {max_mean_l1: 1}")).toEqual([]);
+});
+
 describe("decoding over a cache", () => {
   const latency = (layer: string, more = "") =>
     refused({ layers: [residual(norm, layer)], benchmark: `{type: latency${more}}` });

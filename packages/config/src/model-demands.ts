@@ -109,6 +109,15 @@ function verifyIssues(target: Target, run: Run, layers: readonly PlacedLayer[]):
   if (!verify || target.trainer.type !== "upcycle") return [];
   const place = `target "${target.name}", run "${run.id}", verify`;
   if (verify.type === "kvcache" && !layers.some(isOfOwn)) return kvcacheIssues(run, verify, layers, place);
+  const noAttention = !layers.some((placed) => isOfOwn(placed) || placed.layer.type === "AttentionLayer");
+  if (verify.type === "compare" && verify.attention !== null && noAttention)
+    return [
+      {
+        ...{ code: "rule", path: placeOf(run, "verify", "attention"), place },
+        message: "the outputs of attention layers are compared, and the model has none",
+        remedy: "leave attention out, and set thresholds on logits",
+      },
+    ];
   const ahead = verify.type === "eval" ? readsAhead(target.model.topology) : null;
   return ahead === null ? [] : [noCache(placeOf(run, "verify", "type"), place, "verify: {type: eval} decodes", ahead)];
 }

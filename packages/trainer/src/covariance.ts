@@ -18,7 +18,7 @@ const hasBias = (module: Module): boolean => module instanceof AttentionLayer &&
 
 /**
  * E[x x^T] [D, D] of every attention layer's input, over `count` batches; for layers with biases [D + 1, D + 1], with
- * x a 1 longer, so that their means are known too.
+ * x a 1 longer, so that their means are known too. A model without attention has none.
  */
 export async function attentionCovariances(
   model: Model,
@@ -26,6 +26,8 @@ export async function attentionCovariances(
   batches: TokenBatches,
   count: number,
 ): Promise<Float64Array[]> {
+  const layers = attentionLayers(model);
+  if (layers.length === 0) return [];
   const { batchSize, blockSize } = batches;
   const tokens = input("tokens", [batchSize, blockSize], "int32");
   const traced = traceOutputs(model, tokens, "**:AttentionLayer");
@@ -36,7 +38,7 @@ export async function attentionCovariances(
     return concat([plain, ones], 1);
   };
   const outputs = Object.fromEntries(
-    attentionLayers(model).map(({ layer }, i) => {
+    layers.map(({ layer }, i) => {
       // A layer that is applied several times in a pass sees the inputs of all its calls.
       const calls = traced.filter(({ module }) => module === layer).map(({ input: x }) => rowsOf(layer, x));
       const rows = calls.length === 1 ? (calls[0] as Tensor) : concat(calls, 0);

@@ -150,3 +150,26 @@ it("surgery at full width keeps the model's function, in every topology", async 
     expect(b?.[i]).toBeCloseTo(value, 4);
   });
 });
+
+it("a student without attention takes over its teacher whole", async () => {
+  const make = (seed: number) =>
+    buildModel(
+      {
+        embedder: { type: "token", vocabSize, dModel: d },
+        topology: { type: "StackedTopology", layers: [residual({ type: "SSMLayer", dModel: d, dState: 2 }), norm] },
+      },
+      { seed },
+    );
+  const [teacher, student] = [make(1), make(2)];
+  const { batches } = tinyRun({
+    backend,
+    model: teacher,
+    train: { phase: "standard", batchSize: 2, blockSize: 12 },
+    steps: 1,
+  });
+  const covariances = await attentionCovariances(teacher, backend, batches, 2);
+  expect(covariances).toEqual([]);
+  expect(await performSurgery(teacher, student, { covariances })).toEqual([]);
+  for (const [path, variable] of student.variables())
+    expect(await variable.read(), path).toEqual(await teacher.variables().get(path)?.read());
+});
