@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { NodeConfig } from "@caramba/config";
 import { loadTokenizer } from "@caramba/data";
 import { openHfModel, SafetensorsFile, toFloat32 } from "@caramba/loader";
 import { buildModel, type Model } from "@caramba/model";
@@ -98,6 +99,23 @@ it("LoRA layers are merged", async () => {
   const [before, after] = [await logits(model, [1, 2, 299]), await logits(back, [1, 2, 299])];
   const scale = Math.max(...before.map(Math.abs));
   expect(largestDifference([...before], after) / scale).toBeLessThan(1e-6);
+});
+
+it("dropout is of training: its layers stay behind, and the model computes the same", async () => {
+  const { config } = tiny("LinearLayer");
+  const drop = { type: "DropoutLayer", p: 0.1 } as const;
+  const withDropout = (node: NodeConfig): NodeConfig =>
+    "layers" in node ? ({ ...node, layers: [drop, ...node.layers.map(withDropout), drop] } as NodeConfig) : node;
+  const model = buildModel(
+    { ...config, topology: withDropout(config.topology) as typeof config.topology },
+    { seed: 8 },
+  );
+  const out = join(root, "dropout");
+  const { notes } = await exportHf(model, out);
+  expect(notes).toContain("layers of dropout are not in it: they are of training alone");
+  const { model: back } = await openModel(out, null);
+  expect([...back.variables().values()].length).toBe([...model.variables().values()].length);
+  expect(await logits(back, [1, 2, 299])).toEqual(await logits(model, [1, 2, 299]));
 });
 
 it("half precision rounds, and refuses what it cannot hold", async () => {

@@ -84,6 +84,8 @@ export async function exportHf(model: Model, folder: string, options: HfExportOp
   const notes: string[] = [];
   if (written === null) notes.push("no tokenizer files: none was named");
   else if (written.missing !== null) notes.push(written.missing);
+  if (plain.modules().some(({ module }) => module.type === "DropoutLayer"))
+    notes.push("layers of dropout are not in it: they are of training alone");
   const kept = tokenizerFilesIn(folder).filter((name) => !written?.files.includes(name));
   if (kept.length > 0) notes.push(`what was there before stays: ${kept.join(", ")}`);
   return {

@@ -1,6 +1,6 @@
 // Which parameter of a Caramba model is which tensor of a Hugging Face model of the Llama family. The table is made by
 // walking the model's tree in the order of computation, so it holds for any nesting that computes one: blocks of
-// Residual[RMSNorm, Attention], Residual[RMSNorm, SwiGLU or GLU], then RMSNorm, then a Linear head unless tied.
+// Residual[RMSNorm, Attention], Residual[RMSNorm, SwiGLU or GLU], then RMSNorm, then a Linear head unless tied; with dropout anywhere.
 // Hugging Face keeps the matrix of y = W x as [out, in], Caramba that of y = x W as [in, out]: one is the other's transpose.
 import {
   type AttentionLayerConfig,
@@ -156,8 +156,10 @@ interface Placed<T extends NodeConfig = NodeConfig> {
   readonly node: T;
 }
 
-// Children in the order of computation; a residual stays whole.
+// Children in the order of computation; a residual stays whole. Dropout is of training alone: it has no weights, and no
+// family has a key for it but in attention.
 function flatten(node: NodeConfig, path: string): Placed[] {
+  if (node.type === "DropoutLayer") return [];
   if (node.type !== "StackedTopology" && node.type !== "SequentialTopology" && node.type !== "NestedTopology") {
     return [{ path, node }];
   }
