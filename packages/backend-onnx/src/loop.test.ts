@@ -5,7 +5,9 @@ import {
   concat,
   exp,
   Graph,
+  gather,
   grad,
+  type HostArray,
   input,
   largestError,
   loopBody,
@@ -109,4 +111,35 @@ test("a carry that is handed on as it came, rows without elements, a member twic
   const { outputs } = recurrent(4);
   const [last, rows] = outputs as [Tensor, Tensor];
   expect(await compare([rows, sum(rows), last, rows, last], 0)).toBeLessThan(1e-6);
+});
+
+test("indices of a step are looked at before the run, those of a loop in a loop too", async () => {
+  const [h, ids, table] = [input("h", [3]), input("ids", [4, 2, 1], "int32"), input("table", [sym("N"), 3])];
+  const { carry } = scan({ carry: [h], xs: [ids], shared: [table] }, ([now], [rows], [words]) => {
+    const inner = scan({ carry: [now as Tensor], xs: [rows as Tensor], shared: [words as Tensor] }, (c, r, s) => ({
+      carry: [add(c[0] as Tensor, sum(gather(s[0] as Tensor, r[0] as Tensor), [0]))],
+      out: [],
+    }));
+    return { carry: inner.carry, out: [] };
+  });
+  const graph = new Graph(carry);
+  const executable = await backend.compile(graph);
+  const rows = Float32Array.from({ length: 15 }, (_, i) => 2 ** i);
+  const run = async (indices: number[]) => {
+    const values = new Map<Tensor, [HostArray, number[], "float32" | "int32"]>([
+      [h, [new Float32Array(3), [3], "float32"]],
+      [ids, [Int32Array.from(indices), [4, 2, 1], "int32"]],
+      [table, [rows, [5, 3], "float32"]],
+    ]);
+    const fed = graph.inputs.map((leaf) => backend.upload(...(values.get(leaf) as [HostArray, number[], "float32"])));
+    const [y] = await executable.run(fed);
+    return [...((await backend.read(y as NonNullable<typeof y>)) as Float32Array)];
+  };
+  // Rows 0, 1, 2, 3 once and row 4 four times.
+  const column = (j: number) => [0, 1, 2, 3, 4, 4, 4, 4].reduce((total, row) => total + 2 ** (3 * row + j), 0);
+  expect(await run([0, 1, 2, 3, 4, 4, 4, 4])).toEqual([0, 1, 2].map(column));
+  await expect(run([0, 1, 2, 3, 4, 4, 4, -1])).rejects.toThrow(
+    /gather: index -1 at position 7 of "ids" is outside \[0, 5\)/,
+  );
+  await expect(run([0, 5, 2, 3, 4, 4, 4, 4])).rejects.toThrow(/index 5 at position 1 of "ids" is outside \[0, 5\)/);
 });

@@ -5,14 +5,16 @@ import {
   constantValue,
   type Dim,
   type DType,
-  type Graph,
+  Graph,
   isFed,
+  loopBody,
   prepareGraph,
   type Shape,
   SymDim,
   type Tensor,
 } from "@caramba/tensor";
 import { type Device, Emitter } from "./emit/emitter.ts";
+import { stepOf } from "./emit/loop.ts";
 import { claimed, emitters } from "./emit/table.ts";
 import { encodeModel, type OnnxNode, type OnnxValue } from "./onnx-model.ts";
 
@@ -78,17 +80,36 @@ function indexBound(t: Tensor): { indices: Tensor; limit: Dim } | undefined {
   }
 }
 
+/** Fed leaves that `nodes` take indices from, in the steps of loops too, where rows and shared values stand for leaves. */
+function* indexReads(
+  nodes: readonly Tensor[],
+  leafOf: (t: Tensor) => Tensor | undefined,
+): Generator<{ readonly leaf: Tensor; readonly limit: Dim; readonly node: Tensor }> {
+  for (const node of nodes) {
+    const bound = indexBound(node);
+    const leaf = bound && leafOf(bound.indices);
+    if (leaf) yield { leaf, limit: bound.limit, node };
+    const body = loopBody(node);
+    if (!body) continue;
+    const { placeholders, outputs } = stepOf(node);
+    const given = new Map(placeholders.map((placeholder, i) => [placeholder, node.inputs[i] as Tensor]));
+    // Carries are computed: like all indices that are, ORT alone looks at them.
+    for (const carry of placeholders.slice(0, body.carry.length)) given.delete(carry);
+    yield* indexReads(prepareGraph(new Graph(outputs), claimed).graph.nodes, (t) => {
+      const outside = given.get(indexLeaf(t) ?? t);
+      return outside && leafOf(outside);
+    });
+  }
+}
+
 /** ORT takes negative indices from the end, and its messages name no input: ranges are checked before the run. */
 function indexRanges(graph: Graph, inputOrder: readonly number[]): IndexRange[] {
   const ranges = new Map<string, IndexRange>();
-  for (const node of graph.nodes) {
-    const bound = indexBound(node);
-    const leaf = bound && indexLeaf(bound.indices);
-    if (!leaf) continue;
+  for (const { leaf, limit, node } of indexReads(graph.nodes, indexLeaf)) {
     const input = inputOrder[graph.inputs.indexOf(leaf)] as number;
-    const key = `${input}<${bound.limit}`;
+    const key = `${input}<${limit}`;
     if (!ranges.has(key))
-      ranges.set(key, { input, limit: bound.limit, reader: `${node.scope ? `${node.scope}: ` : ""}${node.op.name}` });
+      ranges.set(key, { input, limit, reader: `${node.scope ? `${node.scope}: ` : ""}${node.op.name}` });
   }
   return [...ranges.values()];
 }

@@ -40,7 +40,7 @@ function knownSizes(body: LoopBody, t: Tensor): Bindings {
 }
 
 /** The step with free sizes filled in; placeholders by position. */
-function stepOf(t: Tensor): { placeholders: readonly Tensor[]; outputs: readonly Tensor[] } {
+export function stepOf(t: Tensor): { placeholders: readonly Tensor[]; outputs: readonly Tensor[] } {
   const body = loopBody(t) as LoopBody;
   const placeholders = [...body.carry, ...body.xs, ...body.shared];
   const sizes = knownSizes(body, t);
