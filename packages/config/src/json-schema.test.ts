@@ -15,6 +15,8 @@ function invalid(node: JsonSchema | boolean, data: unknown, path = ""): string |
     const answers = branches.map((branch) => invalid(branch, data, path));
     if (!answers.includes(null))
       return answers.sort((a, b) => (b?.indexOf(":") ?? 0) - (a?.indexOf(":") ?? 0))[0] ?? wrong;
+    // Editors flag what fits several of `oneOf`.
+    if ("oneOf" in node && answers.filter((answer) => answer === null).length > 1) return `${path}: fits more than one`;
   }
   for (const part of (node["allOf"] ?? []) as JsonSchema[]) {
     const answer = invalid(part, data, path);
@@ -95,6 +97,12 @@ describe("the JSON Schema for editors", () => {
     ["a wrong type", "n_heads: 4", "n_heads: four"],
     ["a value out of range", "lr: 1e-3", "lr: -1"],
     ["a missing version", "version: 2\n", ""],
+    ["a bare ref that does not exist", "trainer: trainer.standard", "trainer: trainer.standrd"],
+    [
+      "a bare ref of a component that needs settings",
+      "trainer: trainer.standard",
+      "trainer: trainer.checkpoint_compare",
+    ],
   ])("refuses %s", (_, from, to) => {
     const text = (presets["tiny_decoupled"] ?? "").replace(from, to);
     expect(text).not.toBe(presets["tiny_decoupled"]);
@@ -107,6 +115,10 @@ describe("the JSON Schema for editors", () => {
       "trainer: {ref: trainer.standard}",
     );
     expect(invalid(schema, parse(text))).toBeNull();
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: manifests write variables as ${name}.
+    const withVariable = text.replace("trainer: {ref: trainer.standard}", 'trainer: "${trainer}"');
+    expect(withVariable).not.toBe(text);
+    expect(invalid(schema, parse(withVariable))).toBeNull();
   });
 
   it("describes every key of every mapping", () => {

@@ -1,7 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: manifests write variables as ${name}.
 /**
  * JSON Schema of manifests for editors (completion, hover text), generated from the zod schemas. It is looser than
- * the parser where it must be: a variable `${name}` may stand for any plain value or list, and a component may be its bare ref.
+ * the parser where it must be: a variable `${name}` may stand for any plain value or list, and a component without settings
+ * may be its bare ref. Alternatives are `anyOf`: with variables, more than one may fit, which `oneOf` would refuse.
  */
 import { z } from "zod";
 import { groupManifestSchema, targetManifestSchema } from "./manifest.ts";
@@ -26,6 +27,7 @@ export function writtenOut(): JsonSchema {
     override: ({ jsonSchema }) => {
       describeKeys(jsonSchema as JsonSchema);
       loosen(jsonSchema as JsonSchema);
+      alternatives(jsonSchema as JsonSchema);
     },
   }) as JsonSchema;
   for (const form of forms(schema)) {
@@ -110,7 +112,25 @@ function loosen(schema: JsonSchema): void {
   for (const key of Object.keys(schema)) delete schema[key];
   if (description !== undefined) schema["description"] = description;
   if (fallback !== undefined) schema["default"] = fallback;
-  schema["anyOf"] = [rest, component ? { type: "string" } : variable];
+  schema["anyOf"] =
+    component && properties !== undefined ? [rest, ...bareRefs(rest, properties), variable] : [rest, variable];
+}
+
+/** A component's refs as they may stand alone, for completion too; none where its settings are required. */
+function bareRefs(component: JsonSchema, properties: JsonSchema): JsonSchema[] {
+  if (((component["required"] ?? []) as string[]).includes("config")) return [];
+  const ref = properties["ref"] as JsonSchema;
+  const [plain] = (ref["anyOf"] ?? [ref]) as JsonSchema[];
+  const names = plain?.["enum"] ?? [plain?.["const"]];
+  return [{ type: "string", enum: names }];
+}
+
+/** Several of the alternatives may fit a variable. */
+function alternatives(schema: JsonSchema): void {
+  if (!("oneOf" in schema)) return;
+  const { oneOf, ...rest } = schema;
+  for (const key of Object.keys(schema)) delete schema[key];
+  Object.assign(schema, rest, { anyOf: oneOf });
 }
 
 function forms(schema: JsonSchema): JsonSchema[] {
