@@ -18,6 +18,7 @@ import { checkNeeds } from "./check-needs.ts";
 import { deviceOf, targetFolder } from "./choose.ts";
 import { findPath } from "./find-path.ts";
 import { openText } from "./open-data.ts";
+import { isWeightsAlone, withoutConfig } from "./open-teacher.ts";
 
 /** One thing that was looked for. */
 export interface DryRunCheck {
@@ -123,6 +124,10 @@ async function findCheckpoint(
       code: "missing-file",
       remedy: "name a folder as Hugging Face keeps models, or a .safetensors checkpoint of a run",
     });
+  }
+  if (await isWeightsAlone(path)) {
+    if (target.trainer.type === "standard") return path;
+    throw withoutConfig(path);
   }
   const opened = await openCheckpoint(path);
   await opened.close();

@@ -4,12 +4,20 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ModelConfig, NodeConfig } from "@caramba/config";
+import { type ModelConfig, type NodeConfig, parseManifestOrThrow } from "@caramba/config";
 import { ByteTokenizer, prepareTokens } from "@caramba/data";
-import { hfConfigToCaramba, loadCheckpoint, saveCheckpoint, tensorsOf, writeCheckpoint } from "@caramba/loader";
-import { Model } from "@caramba/model";
+import {
+  hfConfigToCaramba,
+  loadCheckpoint,
+  saveCheckpoint,
+  tensorsOf,
+  writeCheckpoint,
+  writeSafetensors,
+} from "@caramba/loader";
+import { Model, withoutLora } from "@caramba/model";
 import { compile, input, ReferenceBackend } from "@caramba/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { dryRun } from "./dry-run.ts";
 import { exportHf } from "./export-hf.ts";
 import { fillModel } from "./fill-model.ts";
 import { openModel } from "./open-teacher.ts";
@@ -41,6 +49,14 @@ function adapted(config: ModelConfig, edit: (layers: NodeConfig[]) => NodeConfig
   const body = topology.layers.filter(({ type }) => type !== "LinearLayer");
   return { ...config, tiedEmbeddings: false, topology: { ...topology, layers: edit([...body, head]) } };
 }
+
+/** With another kind of norm, so that Hugging Face has no name for it. */
+const normed = (node: NodeConfig): NodeConfig =>
+  "layers" in node
+    ? ({ ...node, layers: node.layers.map(normed) } as NodeConfig)
+    : node.type === "RMSNormLayer"
+      ? { type: "LayerNormLayer", dModel: node.dModel, eps: node.eps }
+      : node;
 
 /** Notes of a filling, and what it returned. */
 async function filled(model: Model, checkpoint: string) {
@@ -128,6 +144,61 @@ it("a Caramba checkpoint fills it too, and one with LoRA weights brings its own"
     code: "checkpoint-mismatch",
     message: expect.stringMatching(/unexpected \(2\): .*lora_a/) as string,
     remedy: expect.stringContaining("--format hf") as string,
+  });
+});
+
+describe("a file of weights alone", () => {
+  it.each(["model.safetensors", "pytorch_model.bin"])("under Hugging Face's names: %s", async (file) => {
+    const { model: plain } = await openModel(join(parity, "qwen3"), null);
+    const model = new Model(adapted(plain.config), 5);
+    expect((await filled(model, join(parity, "qwen3", file))).fresh).toHaveLength(2);
+    expect(await logits(model)).toEqual(await logits(plain));
+    await expect(openModel(join(parity, "qwen3", file), null)).rejects.toMatchObject({
+      code: "no-config",
+      remedy: expect.stringContaining(`name its folder, ${join(parity, "qwen3")}`) as string,
+    });
+  });
+
+  it("in shards, by their index", async () => {
+    const folder = join(parity, "../pt/llama-untied-sharded");
+    const { model: plain } = await openModel(folder, null);
+    const model = new Model(plain.config, 5);
+    await filled(model, join(folder, "pytorch_model.bin.index.json"));
+    expect([...model.variables().values()].map((v) => v.shape)).toEqual(
+      [...plain.variables().values()].map((v) => v.shape),
+    );
+    for (const [name, variable] of model.variables())
+      expect(await variable.read()).toEqual(await plain.variables().get(name)?.read());
+  });
+
+  it("under the model's own paths, with LoRA weights or without, also of a model that is no Llama", async () => {
+    const { model: plain } = await openModel(join(parity, "llama2"), null);
+    const noLlama = { ...plain.config, topology: normed(plain.config.topology) as ModelConfig["topology"] };
+    for (const config of [plain.config, noLlama]) {
+      const trained = new Model(adapted(config), 5);
+      const b = headOf(trained, "lora_b");
+      b.write(Float32Array.from({ length: b.size }, (_, i) => (i % 5) - 2));
+      const path = join(root, "own.safetensors");
+      await writeSafetensors(path, tensorsOf(trained.variables()));
+      const model = new Model(adapted(config), 6);
+      expect((await filled(model, path)).fresh).toEqual([]);
+      expect(await logits(model)).toEqual(await logits(trained));
+
+      const base = new Model(withoutLora(adapted(config)), 7);
+      await writeSafetensors(path, tensorsOf(base.variables()));
+      expect((await filled(model, path)).fresh).toHaveLength(2);
+      b.write(new Float32Array(b.size));
+      headOf(model, "lora_b").write(new Float32Array(b.size));
+      expect(await logits(model)).toEqual(await logits(base));
+      await expect(filled(new Model(plain.config), join(parity, "qwen3/model.safetensors"))).rejects.toMatchObject({
+        code: "checkpoint-mismatch",
+        message: expect.stringMatching(/does not fit the model: .*unexpected \(\d+\): .*q_norm/) as string,
+      });
+    }
+    await expect(openModel(join(root, "own.safetensors"), null)).rejects.toMatchObject({
+      code: "no-config",
+      remedy: expect.stringContaining("train.init_ckpt") as string,
+    });
   });
 });
 
@@ -245,5 +316,10 @@ targets:
   await expect(run(manifest(folder).replace("trainer.standard", "trainer.upcycle"))).rejects.toThrow(
     /init_ckpt is for trainer.standard/,
   );
+  const weights = join(folder, "model.safetensors");
+  expect((await run(manifest(weights).replaceAll("adapt", "alone"))).runs[0]?.outcome.status).toBe("finished");
+  const parsed = parseManifestOrThrow(manifest(weights)).plan;
+  const dry = { manifestPath: null, runsDir: join(root, "runs"), device: "reference" };
+  expect((await dryRun(parsed, parsed.targets, dry)).filter(({ ok }) => !ok)).toEqual([]);
   await expect(run(manifest(join(root, "nowhere")))).rejects.toThrow(/does not exist/);
 });

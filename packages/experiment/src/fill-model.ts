@@ -2,10 +2,25 @@
 // (train.init_ckpt), such as a pretrained Llama to be adapted by LoRA. A checkpoint that knows nothing of LoRA fills the
 // layers' bases; their A and B keep their start, with which the model computes what the checkpoint's does.
 import { statSync } from "node:fs";
-import { fitHf, type HfModel, keptVariables, loadCheckpoint, openHfModel, restore } from "@caramba/loader";
+import {
+  fitHf,
+  type HfModel,
+  keptVariables,
+  loadCheckpoint,
+  openHfModel,
+  openModelWeights,
+  restore,
+} from "@caramba/loader";
 import { adapterPaths, type Model, withoutLora } from "@caramba/model";
 import { CarambaError, type Variable } from "@caramba/tensor";
-import { damaged, locateModel, noteUnknown, type OpenedModel, type OpenModelOptions } from "./open-teacher.ts";
+import {
+  damaged,
+  isWeightsAlone,
+  locateModel,
+  noteUnknown,
+  type OpenedModel,
+  type OpenModelOptions,
+} from "./open-teacher.ts";
 
 /** Where the weights came from, and what they had none for. */
 export interface FilledModel extends Pick<OpenedModel, "path" | "source"> {
@@ -14,8 +29,9 @@ export interface FilledModel extends Pick<OpenedModel, "path" | "source"> {
 }
 
 /**
- * Gives a model the weights of a checkpoint file, a Hugging Face folder or a model of the Hub; what is found and missing
- * is told as notes. The folder's model may be nested otherwise, as long as both are built like a Llama.
+ * Gives a model the weights of a checkpoint file, a Hugging Face folder, a model of the Hub, or a file of weights alone
+ * (safetensors or PyTorch's, under Hugging Face's names or the model's own paths); what is found and missing is told as
+ * notes. The folder's model may be nested otherwise, as long as both are built like a Llama.
  * @throws CarambaError `checkpoint-mismatch` with the names that are missing, unexpected or of another shape; as `openModel`.
  */
 export async function fillModel(
@@ -28,8 +44,8 @@ export async function fillModel(
   const tell = (message: string): void => options.onEvent?.({ type: "note", message });
   const adapters = adapterPaths(model);
   const fresh = statSync(path).isDirectory()
-    ? await fromFolder(model, path, adapters, options)
-    : await fromFile(model, path, adapters);
+    ? await take(model, await openHfModel(path), adapters, options)
+    : await fromFile(model, path, adapters, options);
   if (fresh.length > 0)
     tell(
       `${source ?? path} has no LoRA weights: ${fresh.length} tensors (${fresh.length / 2} layers) start fresh, ` +
@@ -38,25 +54,39 @@ export async function fillModel(
   return { path, source, fresh };
 }
 
-async function fromFile(model: Model, path: string, adapters: ReadonlySet<string>): Promise<readonly string[]> {
-  try {
-    const { model: tensors } = await loadCheckpoint(path, { optimizer: false });
-    return restore(model.variables(), tensors, path, { fresh: adapters });
-  } catch (error) {
-    throw damaged(error, path);
-  }
-}
-
-async function fromFolder(
+async function fromFile(
   model: Model,
   path: string,
   adapters: ReadonlySet<string>,
   options: OpenModelOptions,
 ): Promise<readonly string[]> {
-  const folder = await openHfModel(path);
+  const variables = model.variables();
   try {
-    noteUnknown(folder, options);
-    const fit = fitHf(folder.config, withoutLora(model.config));
+    if (!(await isWeightsAlone(path))) {
+      const { model: tensors } = await loadCheckpoint(path, { optimizer: false });
+      return restore(variables, tensors, path, { fresh: adapters });
+    }
+    const wanted = (has: (name: string) => boolean) => {
+      const fresh = keptVariables(variables, has, adapters);
+      return [...variables].filter(([name]) => !fresh.includes(name));
+    };
+    return await take(model, await openModelWeights(path, withoutLora(model.config), wanted), adapters, options);
+  } catch (error) {
+    throw damaged(error, path);
+  }
+}
+
+/** Takes an open model's weights, and closes it. */
+async function take(
+  model: Model,
+  opened: HfModel,
+  adapters: ReadonlySet<string>,
+  options: OpenModelOptions,
+): Promise<readonly string[]> {
+  const path = opened.folder;
+  try {
+    noteUnknown(opened, options);
+    const fit = fitHf(opened, withoutLora(model.config));
     for (const difference of fit.differences)
       options.onEvent?.({
         type: "note",
@@ -65,16 +95,16 @@ async function fromFolder(
     const variables = model.variables();
     const fresh = keptVariables(variables, (name) => fit.parameters.has(name), adapters);
     const wanted = [...variables].filter(([name]) => !fresh.includes(name));
-    demandFit(folder, fit.parameters, wanted, path);
+    demandFit(opened, fit.parameters, wanted, path);
     for (const [name, variable] of wanted) {
       const from = fit.parameters.get(name);
       if (!from) throw new CarambaError(`${path} has no parameter ${name}`, { code: "internal" });
-      const data = await folder.read(from.path);
+      const data = await opened.read(from.path);
       variable.write(from.transposed ? transpose(data, variable.shape) : data);
     }
     return fresh;
   } finally {
-    await folder.close();
+    await opened.close();
   }
 }
 

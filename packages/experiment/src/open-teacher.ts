@@ -1,13 +1,14 @@
 // The teacher of an upcycle: a Caramba checkpoint, a Hugging Face folder, or a model of the Hugging Face Hub, as a model
 // of its own configuration.
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ConfigError, loweredSize, type ModelConfig, type ModelInput, modelConfig } from "@caramba/config";
 import {
   fetchModel,
   type HfModel,
   type HubId,
   type HubOptions,
+  isCheckpoint,
   isHubUri,
   type OpenCheckpoint,
   openCheckpoint,
@@ -76,6 +77,7 @@ export async function locateModel(
 async function fromPath(path: string, options: OpenModelOptions): Promise<{ model: Model; path: string }> {
   if (statSync(path).isDirectory()) return { model: await fromFolder(path, options), path };
   try {
+    if (await isWeightsAlone(path)) throw withoutConfig(path);
     const opened = await openCheckpoint(path);
     await opened.close();
     const model = new Model(configOf(opened));
@@ -109,6 +111,23 @@ function configOf({ path, state, source }: OpenCheckpoint): ModelConfig {
   const most = 10_000 + 100 * source.names.length;
   if (nodes > most) return refuse(`has ${nodes} nodes after repeat is expanded, for ${source.names.length} tensors`);
   return config;
+}
+
+/** Whether a file has weights and does not say of which model. @throws CarambaError as `isCheckpoint`. */
+export async function isWeightsAlone(path: string): Promise<boolean> {
+  if (/\.(?:pt|pth|bin|ckpt|index\.json)$/.test(path)) return true;
+  return path.endsWith(".safetensors") && !(await isCheckpoint(path));
+}
+
+/** The error for weights alone where a model is wanted. */
+export function withoutConfig(path: string): CarambaError {
+  const folder = dirname(path);
+  return new CarambaError(`${path} holds weights alone: it does not say of which model`, {
+    code: "no-config",
+    remedy: existsSync(join(folder, "config.json"))
+      ? `name its folder, ${folder}, whose config.json says it`
+      : "put the model's config.json beside it and name the folder, or let a manifest's model start from it (train.init_ckpt)",
+  });
 }
 
 /** The loader's remedy is for a run that resumes; a model that is only read has to be made again. */

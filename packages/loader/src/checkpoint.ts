@@ -114,7 +114,14 @@ export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
   return checkpointFrom(await openFile(path));
 }
 
-/** The same over any bytes, which are closed if this rejects. */
+/** Whether a well-formed file is a Caramba checkpoint, and not weights alone. @throws as `SafetensorsFile.open`. */
+export async function isCheckpoint(path: string): Promise<boolean> {
+  const file = await SafetensorsFile.open(path);
+  await file.close();
+  return file.metadata.get("format") === format;
+}
+
+/** `openCheckpoint` over any bytes, which are closed if this rejects. */
 export async function checkpointFrom(bytes: RandomAccess): Promise<OpenCheckpoint> {
   const path = bytes.name;
   const source = await SafetensorsFile.from(bytes).catch(async (error: unknown) => {

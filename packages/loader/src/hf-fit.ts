@@ -3,6 +3,7 @@
 // weights alone do not show it.
 import { attentionGeometry, type ModelConfig } from "@caramba/config";
 import { CarambaError } from "@caramba/tensor";
+import type { HfModel } from "./hf-model.ts";
 import { decoderBlocks, hfTensors, type TensorPair } from "./hf-names.ts";
 
 /** Where a parameter comes from. */
@@ -21,17 +22,14 @@ export interface HfFit {
 }
 
 /**
- * @param from a model that was read from a folder
- * @param to a model without adapters; where it is not built like a Llama, parameters are told by their paths alone.
+ * @param from an open model
+ * @param to a model without adapters; where one of the two is not built like a Llama, parameters are told by their paths.
  */
-export function fitHf(from: ModelConfig, to: ModelConfig): HfFit {
-  const theirs = hfTensors(from);
-  const own = tensorsOrNull(to);
-  if (!own) {
-    return {
-      parameters: new Map(theirs.map(({ ours }) => [ours, { path: ours, transposed: false }])),
-      differences: [],
-    };
+export function fitHf(from: Pick<HfModel, "config" | "parameters">, to: ModelConfig): HfFit {
+  const [theirs, own] = [tensorsOrNull(from.config), tensorsOrNull(to)];
+  if (!theirs || !own) {
+    const same = [...from.parameters.keys()].map((path) => [path, { path, transposed: false }] as const);
+    return { parameters: new Map(same), differences: [] };
   }
   const byName = new Map(theirs.map((pair) => [pair.theirs, pair.ours]));
   const embedding = byName.get("model.embed_tokens.weight") as string;
@@ -41,7 +39,10 @@ export function fitHf(from: ModelConfig, to: ModelConfig): HfFit {
     if (path !== undefined) parameters.set(ours, { path, transposed: false });
     else if (name === "lm_head.weight") parameters.set(ours, { path: embedding, transposed: true });
   }
-  return { parameters, differences: differences(from, to) };
+  // What a file under the model's own paths has beyond a plain model, such as LoRA layers.
+  const plain = new Set(byName.values());
+  for (const path of from.parameters.keys()) if (!plain.has(path)) parameters.set(path, { path, transposed: false });
+  return { parameters, differences: differences(from.config, to) };
 }
 
 function tensorsOrNull(model: ModelConfig): TensorPair[] | null {

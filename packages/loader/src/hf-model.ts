@@ -61,24 +61,33 @@ export function importConfig(text: string, path: string): ImportedConfig {
 export async function openHfModel(folder: string, options: FiniteOptions & PyTorchOptions = {}): Promise<HfModel> {
   const { model, ignored, unknown } = await readHfConfig(folder);
   const source = await openWeights(await findWeights(folder), options);
-  return fitted(source, { folder, model, table: hfTensors(model), keys: ignored, unknown }, options);
+  return fitted(
+    source,
+    { folder, model, table: hfTensors(model), keys: ignored, unknown, what: "its config.json" },
+    options,
+  );
 }
 
 /**
  * Opens a file of weights (`openWeights`) for a model that is known otherwise, such as a manifest's: tensors are told by
  * their Hugging Face names where it is built like a Llama and the file has those, else by the model's own paths.
- * @param shapes of the model's parameters by path, for the second case.
+ * @param shapes of the parameters wanted in the second case, by path, given what the file has.
  * @throws CarambaError as `openHfModel`.
  */
 export async function openModelWeights(
   path: string,
   model: ModelConfig,
-  shapes: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  shapes: (has: (path: string) => boolean) => Iterable<readonly [string, { readonly shape: readonly number[] }]>,
   options: FiniteOptions & PyTorchOptions = {},
 ): Promise<HfModel> {
   const source = await openWeights(path, options);
   const own = (): TensorPair[] =>
-    [...shapes].map(([ours, { shape }]) => ({ ours, theirs: ours, shape, transposed: false }));
+    [...shapes((name) => source.has(name))].map(([ours, { shape }]) => ({
+      ours,
+      theirs: ours,
+      shape,
+      transposed: false,
+    }));
   const isTheirs = source.names.some((name) => /(?:^|\.)embed_tokens\.weight$/.test(name));
   let table: TensorPair[];
   try {
@@ -87,7 +96,7 @@ export async function openModelWeights(
     await source.close();
     throw error;
   }
-  return fitted(source, { folder: dirname(path), model, table, keys: [], unknown: [] }, options);
+  return fitted(source, { folder: dirname(path), model, table, keys: [], unknown: [], what: "the model" }, options);
 }
 
 interface Fit {
@@ -96,15 +105,17 @@ interface Fit {
   readonly table: readonly TensorPair[];
   readonly keys: readonly string[];
   readonly unknown: readonly string[];
+  /** What the tensors must fit, for messages. */
+  readonly what: string;
 }
 
 async function fitted(
   source: TensorSource,
-  { folder, model, table, keys, unknown }: Fit,
+  { folder, model, table, keys, unknown, what }: Fit,
   options: FiniteOptions,
 ): Promise<HfModel> {
   try {
-    const { pairs, unused } = match(model, table, source);
+    const { pairs, unused } = match(model, table, source, what);
     return {
       folder,
       config: model,
@@ -158,6 +169,7 @@ function match(
   model: ModelConfig,
   pairs: readonly TensorPair[],
   source: TensorSource,
+  what: string,
 ): { pairs: Map<string, TensorPair>; unused: string[] } {
   const bare = !source.has("model.embed_tokens.weight") && source.has("embed_tokens.weight");
   const table = pairs.map((pair): TensorPair => {
@@ -186,7 +198,7 @@ function match(
     ),
   ].filter((problem) => problem !== "");
   if (problems.length > 0) {
-    throw new CarambaError(`${source.path}: does not fit its config.json: ${problems.join("; ")}`, {
+    throw new CarambaError(`${source.path}: does not fit ${what}: ${problems.join("; ")}`, {
       code: "checkpoint-mismatch",
       remedy: "Config and weights belong to different models, or the download is incomplete: obtain both again.",
     });

@@ -3,6 +3,7 @@ export {
   type Checkpoint,
   type CheckpointState,
   type ExpectedTensors,
+  isCheckpoint,
   type LoadCheckpointOptions,
   loadCheckpoint,
   type OpenCheckpoint,
