@@ -46,10 +46,7 @@ class Uncached implements TimedModel {
 
   static async open(model: Model, { backend, batchSize }: TimedModelOptions): Promise<Uncached> {
     const t = sym("T");
-    const logits = model.forward(input("tokens", [batchSize, t], "int32"), {
-      positions: input("positions", [t], "int32"),
-      lastOnly: true,
-    });
+    const logits = model.forward(input("tokens", [batchSize, t], "int32"), { lastOnly: true });
     const flat = reshape(logits, [batchSize, logits.shape[2] as number]);
     return new Uncached(await compile({ outputs: { logits: flat } }, { backend }), backend, batchSize);
   }
@@ -60,7 +57,6 @@ class Uncached implements TimedModel {
     const length = (this.#rows[0] as number[]).length;
     const values = await this.#program.run({
       tokens: { data: Int32Array.from(this.#rows.flat()), shape: [this.#rows.length, length] },
-      positions: Int32Array.from({ length }, (_, i) => i),
     });
     const [buffer] = Object.values(values);
     if (!buffer) return new Float32Array(0);

@@ -183,3 +183,30 @@ test("what is not built is refused when the benchmark is made", async () => {
   });
   await expect(new LatencyBenchmark(small).run(bare, backend)).rejects.toMatchObject({ code: "model" });
 });
+
+test("a model without positions is timed with and without a cache, and gives the same logits", async () => {
+  const model = buildModel(
+    {
+      embedder: { type: "token", vocabSize: 7, dModel: 4 },
+      topology: { type: "StackedTopology", layers: [{ type: "SSMLayer", dModel: 4, dState: 2 }] },
+    },
+    { seed: 3 },
+  );
+  const [cached, whole] = await Promise.all(
+    (["fp32", null] as const).map((storage) => openTimedModel(model, { backend, batchSize: 2, maxSeqLen: 8, storage })),
+  );
+  if (!cached || !whole) throw new Error("not opened");
+  for (const tokens of [
+    [1, 2, 3, 4, 5, 6],
+    [0, 3],
+    [2, 2],
+  ]) {
+    const [a, b] = [await cached.feed(Int32Array.from(tokens)), await whole.feed(Int32Array.from(tokens))];
+    expect(b).toHaveLength(14);
+    b.forEach((value, i) => {
+      expect(a[i]).toBeCloseTo(value, 6);
+    });
+  }
+  cached.dispose();
+  whole.dispose();
+});
