@@ -93,9 +93,11 @@ function runLine(run: Run, blocks: number): string {
   const steps = train.phase === "blockwise" ? `${run.steps} x ${blocks} blocks` : `${run.steps}`;
   const batch = `${train.batchSize}${train.gradientAccumulationSteps > 1 ? `x${train.gradientAccumulationSteps}` : ""}`;
   const schedule = `${train.scheduler}${train.warmupSteps > 0 ? ` after ${train.warmupSteps} warm-up steps` : ""}`;
+  const from = train.teacherCkpt ?? train.initCkpt;
+  const source = from === null ? "" : ` ${train.teacherCkpt === null ? "init" : "teacher"}=${from}`;
   return (
     `- ${run.id}: phase=${train.phase} seed=${run.seed} steps=${steps} batch=${batch} block_size=${train.blockSize} ` +
-    `tokens=${runTokens(run, blocks)} lr=${train.lr} schedule=${schedule} optimizer=${train.optimizer}${verify}`
+    `tokens=${runTokens(run, blocks)} lr=${train.lr} schedule=${schedule} optimizer=${train.optimizer}${source}${verify}`
   );
 }
 

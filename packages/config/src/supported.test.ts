@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: manifests write variables as ${name}.
 /** What cannot be honoured is refused at its line, in both forms; mistakes are told once, where they are. */
 import { describe, expect, it } from "vitest";
+import { describePlan } from "./describe.ts";
 import { planNotices } from "./notices.ts";
 import { parseManifest, parseManifestOrThrow } from "./parse.ts";
 import { presets } from "./presets/index.ts";
@@ -98,6 +99,8 @@ describe("targets", () => {
   it("weights to start from: in trainer.standard, and once", () => {
     const with_ = (checkpoint: string) => tiny.replace("lr: 1e-3", `lr: 1e-3\n          init_ckpt: ${checkpoint}`);
     expect(refused(with_("hf://org/name"))).toEqual([]);
+    const { plan } = parseManifestOrThrow(with_("hf://org/name"));
+    expect(describePlan(plan).join("\n")).toMatch(/optimizer=adamw init=hf:\/\/org\/name/);
     expect(refused(with_("a").replace("trainer.standard", "trainer.upcycle"))).toMatchObject([
       { place: "targets.0.runs.0.train.teacher_ckpt" },
       { place: "targets.0.runs.0.train.init_ckpt", marked: "a", message: expect.stringContaining("trainer.standard") },
