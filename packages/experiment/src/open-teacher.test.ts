@@ -28,6 +28,8 @@ const studentOf = ({ topology, ...rest }: ModelConfig): ModelConfig => ({
   ...rest,
   topology: withAttention(topology, (layer) => ({
     ...layer,
+    // What a teacher's layer does not rotate, the student's keeps with frequencies of 0.
+    ropeEnabled: true,
     ...{ mode: "decoupled", semDim: 4 * layer.nHeads, geoDim: layer.attnDim ?? layer.dModel, qkNorm: false },
   })) as ModelConfig["topology"],
 });
@@ -38,6 +40,7 @@ it.each([
   ["llama-linear-bias", 1e-4],
   ["qwen2", 1e-4],
   ["mistral", 1e-4],
+  ["smollm3", 1e-4],
   // Its norms are replaced by their mean effect.
   ["qwen3", 1],
 ])("%s gives a student of full width its logits", async (name, bound) => {

@@ -159,7 +159,8 @@ async function transplant(
   const woData = await numbers((from.projections.get("out_proj") as { weight: Variable }).weight);
   const wo = matrix(Float64Array.from(woData), t.nHeads * t.vHeadDim, d);
   const out = emptyWeights(to, inputs);
-  const frequencies = from.rotaryFrequencies();
+  // Without rotation (SmolLM3's every fourth layer) all pairs stand still.
+  const frequencies = from.config.ropeEnabled ? from.rotaryFrequencies() : new Float32Array(t.headDim / 2);
   let kept = 0;
   for (let kv = 0; kv < s.nKvHeads; kv++) {
     const heads = Array.from({ length: s.groupSize }, (_, i) => kv * s.groupSize + i);
@@ -196,14 +197,15 @@ async function transplant(
 /** Demands that the scores of both are the bilinear forms that surgery factors. */
 function demandForms(from: AttentionLayer, to: AttentionLayer, path: string): void {
   const { mode, bias, outBias, nullAttn, learnedTemp, ropeEnabled } = from.config;
+  const { headDim } = from.geometry;
   const theirs = [
     mode === "decoupled" && "mode: decoupled",
     bias && !to.config.bias && "bias, and a student with none,",
     (outBias ?? bias) && !(to.config.outBias ?? to.config.bias) && "out_bias, and a student with none,",
     nullAttn && "null_attn",
     learnedTemp && "learned_temp",
-    !ropeEnabled && "rope_enabled: false",
-    rotatedHeadDim(from.config) !== from.geometry.headDim && "rope_dim",
+    !ropeEnabled && headDim % 2 === 1 && `rope_enabled: false and ${headDim} features per head`,
+    ropeEnabled && rotatedHeadDim(from.config) !== headDim && "rope_dim",
   ].find((option) => option !== false);
   const own = surgeryObstacle(to.config);
   const found = theirs ? `a teacher with ${theirs}` : own ? `a student with ${own}` : null;
