@@ -1,8 +1,10 @@
 /** Sizes from 1M to 10B are met, by an independent count, whatever the vocabulary; what cannot be is refused. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { modelConfig, type NodeInput } from "./from-code.ts";
 import type { ModelConfig } from "./model.ts";
 import { optimize, optimizeModel } from "./optimize.ts";
+import { modelParameters } from "./parameters.ts";
 import { parseManifestOrThrow } from "./parse.ts";
 import { presets } from "./presets/index.ts";
 import { inferShapes } from "./shapes.ts";
@@ -75,4 +77,50 @@ describe("optimize", () => {
       }
     },
   );
+
+  const d = 64;
+  const tree = (...layers: NodeInput[]): ModelConfig =>
+    modelConfig({
+      embedder: { type: "token", vocabSize: 100, dModel: d },
+      topology: { type: "StackedTopology", layers },
+    });
+  const linear = (dIn: number, dOut: number): NodeInput => ({ type: "LinearLayer", dIn, dOut });
+
+  it("sizes models in every topology: what has the model's width follows it", () => {
+    const model = tree(
+      { type: "CyclicTopology", iterations: 3, layers: [{ type: "SSMLayer", dModel: d }] },
+      {
+        type: "GraphTopology",
+        nodes: [
+          { id: "a", op: "LinearLayer", in: "x", out: "a", config: { dIn: d, dOut: d } },
+          { id: "low", op: "LinearLayer", in: "a", out: "b", config: { dIn: d, dOut: 8 } },
+          { id: "up", op: "LinearLayer", in: "b", out: "c", config: { dIn: 8, dOut: d } },
+          { id: "s", op: "add", in: ["c", "x"], out: "y" },
+        ],
+      },
+      {
+        type: "NestedTopology",
+        repeat: 2,
+        layers: [{ type: "RecurrentTopology", layers: [{ type: "RNNLayer", inputSize: d, hiddenSize: d }] }],
+      },
+    );
+    for (const target of [2e5, 2e6, 2e7]) {
+      const sized = optimizeModel(model, target);
+      expect(inferShapes(sized).issues).toEqual([]);
+      expect(Math.abs(modelParameters(sized) / target - 1)).toBeLessThan(0.1);
+      // A width of its own stays.
+      expect(layersOf(sized.topology).filter((layer) => "dOut" in layer && layer.dOut === 8)).toHaveLength(1);
+    }
+  });
+
+  it("refuses a model whose width is the sum of others, which stay as they are", () => {
+    const halves = tree({ type: "BranchingTopology", layers: [linear(d, d / 2), linear(d, d / 2)] }, linear(d, d), {
+      type: "NestedTopology",
+      repeat: 2,
+      layers: [linear(d, d)],
+    });
+    expect(() => optimizeModel(halves, 1e6)).toThrow(
+      /target_params: expected a model whose widths follow d_model; sizes other than 64 stay as they are, and so topology\./,
+    );
+  });
 });

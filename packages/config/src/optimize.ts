@@ -4,7 +4,7 @@
  * One container of blocks is repeated and nothing else, widths below d_model keep their share of it, n_kv_heads
  * divides n_heads, and a head follows the width; so the count is met, not only aimed at.
  */
-import { ConfigError } from "./error.ts";
+import { ConfigError, formatPath } from "./error.ts";
 import { modelConfig } from "./from-code.ts";
 import { type LayerConfig, layerSpec } from "./layer.ts";
 import type { Resize } from "./layer-spec.ts";
@@ -39,7 +39,7 @@ export function optimize(targetParams: number, options: OptimizeOptions = {}): M
 
 /**
  * The model resized to about `targetParams` parameters (within 10 %), its attention kind and proportions kept. Needs a
- * token embedder. Throws ConfigError where no width and depth meet the target.
+ * token embedder. Throws ConfigError where no width and depth meet the target, or widths do not follow the model's.
  */
 export function optimizeModel(model: ModelConfig, targetParams: number): ModelConfig {
   const { embedder } = model;
@@ -74,7 +74,21 @@ export function optimizeModel(model: ModelConfig, targetParams: number): ModelCo
     throw refusal(
       `expected a target within reach, found ${targetParams}: ${best === null ? `the embedding of a model of width 32 has ${embedder.vocabSize * 32} parameters` : `the nearest model has ${modelParameters(best.model)}`}`,
     );
+  demandFit(best.model, embedder.dModel);
   return best.model;
+}
+
+/** Sizes that were not the model's width stay: where two of them made it up, as branches side by side do, nothing fits. */
+function demandFit(model: ModelConfig, before: number): void {
+  try {
+    modelConfig(model);
+  } catch (error) {
+    const [issue] = error instanceof ConfigError ? error.issues : [];
+    if (!issue) throw error;
+    throw refusal(
+      `expected a model whose widths follow d_model; sizes other than ${before} stay as they are, and so ${formatPath(issue.path)}: ${issue.message}`,
+    );
+  }
 }
 
 function refusal(message: string): ConfigError {
