@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { BpeTokenizer, ByteTokenizer, CharTokenizer, TiktokenTokenizer, type Tokenizer } from "@caramba/data";
-import { openFile, removeFile, writeDurably, writeTextDurably } from "@caramba/files";
+import { openFile, parseStrictJson, readTextFile, removeFile, writeDurably, writeTextDurably } from "@caramba/files";
 import type { SpecialIds } from "@caramba/loader";
 import { CarambaError } from "@caramba/tensor";
 
@@ -134,7 +134,7 @@ async function writeConfig(tokenizer: Tokenizer, folder: string, contextLength: 
 export async function specialIdsOf(folder: string): Promise<SpecialIds | null> {
   const path = join(folder, "config.json");
   if (!existsSync(path)) return null;
-  const config = parse(await readFile(path, "utf8"), path);
+  const config = parse(await readTextFile(path, 16 << 20), path);
   const one = (key: string): number | null => (isId(config[key]) ? config[key] : null);
   const eos = config["eos_token_id"];
   const ends = Array.isArray(eos) && eos.every(isId) ? eos : one("eos_token_id");
@@ -147,8 +147,8 @@ function isId(value: unknown): value is number {
 
 function parse(text: string, path: string): Readonly<Record<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+    const value = parseStrictJson(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch {
     // Said below.
   }

@@ -1,5 +1,5 @@
 // caramba chat as a process, through a pipe.
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -63,6 +63,16 @@ it("speaks through the chat template beside the tokenizer, up to an end of gener
   expect(out.trim()).not.toBe("");
   expect(silent).toMatchObject({ code: 0, out: "\n\n" });
   expect(silent.err.match(/^1 tokens/gm)).toHaveLength(2);
+  // What stands in the place of the file, or twice in it, is told and not waited for.
+  for (const [text, message] of [
+    ['{"eos_token_id":1,"eos_token_id":2}', /generation_config\.json is not JSON: .*"eos_token_id" occurs twice/],
+    [null, /generation_config\.json: not a regular file/],
+  ] as const) {
+    await rm(join(folder, "generation_config.json"));
+    if (text === null) await symlink("/dev/zero", join(folder, "generation_config.json"));
+    else await writeFile(join(folder, "generation_config.json"), text);
+    expect(await talk()).toMatchObject({ code: 1, err: expect.stringMatching(message) });
+  }
 });
 
 it("a message that does not fit ends a pipe with exit code 1 and the reason", async () => {

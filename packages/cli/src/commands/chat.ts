@@ -1,9 +1,10 @@
 // caramba chat: a conversation with a checkpoint, on a terminal or through a pipe (a line is a turn). Answers go to
 // standard output, all else to standard error.
 import { existsSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ChatTemplate, type Tokenizer } from "@caramba/data";
+import { parseStrictJson, readTextFile } from "@caramba/files";
 import { CarambaError } from "@caramba/tensor";
 import { Conversation, type Turn } from "../chat/conversation.ts";
 import { Turns } from "../chat/turns.ts";
@@ -133,7 +134,7 @@ async function stopIds(tokenizer: Tokenizer, folders: readonly string[]): Promis
   if (tokenizer.eosId !== undefined) ids.add(tokenizer.eosId);
   for (const folder of folders) {
     const path = join(folder, "generation_config.json");
-    const config: unknown = existsSync(path) ? parse(await readFile(path, "utf8"), path) : null;
+    const config: unknown = existsSync(path) ? parse(await readTextFile(path, 1 << 20), path) : null;
     const given = config !== null && typeof config === "object" && "eos_token_id" in config ? config.eos_token_id : [];
     for (const id of Array.isArray(given) ? given : [given]) if (typeof id === "number") ids.add(id);
   }
@@ -142,7 +143,7 @@ async function stopIds(tokenizer: Tokenizer, folders: readonly string[]): Promis
 
 function parse(text: string, path: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseStrictJson(text);
   } catch (cause) {
     throw new CarambaError(`${path} is not JSON: ${(cause as Error).message}`, {
       code: "generation-config",
