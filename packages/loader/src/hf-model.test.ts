@@ -275,6 +275,10 @@ describe("config.json", () => {
       { rope_scaling: { rope_type: "llama3", factor: 2, low_freq_factor: 1, high_freq_factor: 4 } },
       /rope_scaling\.original_max_position_embeddings is missing/,
     ],
+    [
+      { rope_scaling: { rope_type: "default", type: "linear", factor: 2 } },
+      /rope_scaling\.rope_type is "default", but type "linear"/,
+    ],
     [{ rope_scaling: { rope_theta: 7 } }, /rope_theta is 500, but 7 in rope_scaling/],
     [{ quantization_config: { bits: 4 } }, /quantization_config \{"bits":4\} is not supported/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0.5/],

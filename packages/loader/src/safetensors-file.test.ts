@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { memorySource } from "@caramba/files";
 import { afterAll, describe, expect, it } from "vitest";
+import { buildFile } from "../test-support/build-file.ts";
 import { fixtureJson, fixturePath } from "../test-support/fixture.ts";
 import { f32ToBf16 } from "./safetensors-dtype.ts";
 import { SafetensorsFile } from "./safetensors-file.ts";
@@ -76,6 +77,18 @@ describe("failures", () => {
       message: `${fixture}: no tensor "wrong"`,
     });
     await file.close();
+  });
+
+  it("turns matrices alone", async () => {
+    const header =
+      '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1,2,1],"data_offsets":[8,16]}}';
+    const file = await SafetensorsFile.from(memorySource(buildFile(header, 16), "f"));
+    for (const name of ["a", "b"]) {
+      await expect(file.readFloat32(name, "transposed")).rejects.toMatchObject({
+        code: "wrong-shape",
+        message: expect.stringMatching(`f: tensor "${name}" .* is no matrix`),
+      });
+    }
   });
 
   it("says what is wrong with the path", async () => {
