@@ -135,7 +135,7 @@ describe("ZIP64", () => {
       new TextEncoder().encode("b"),
       fields([2, 1], [2, 8], [8, at]),
     );
-  const file = (changes: { at?: number; size64?: number; start32?: number } = {}): RandomAccess => {
+  const file = (changes: { at?: number; size64?: number; start32?: number; count16?: number } = {}): RandomAccess => {
     const directory = listed(changes.at ?? second);
     const end64 = start + directory.length;
     const tail = concat(
@@ -147,8 +147,8 @@ describe("ZIP64", () => {
         [4, 0x06054b50],
         [2, 0],
         [2, 0],
-        [2, 2],
-        [2, 2],
+        [2, changes.count16 ?? 2],
+        [2, changes.count16 ?? 2],
         [4, directory.length],
         [4, changes.start32 ?? full],
         [2, 0],
@@ -171,6 +171,7 @@ describe("ZIP64", () => {
 
   it.each([
     ["another start in its short record", { start32: 5 }, /do not agree/],
+    ["another count in its short record", { count16: 3 }, /do not agree/],
     ["another size in its long record", { size64: 9 }, /do not agree/],
     ["an offset beyond 2^53", { at: 2 ** 60 }, /ends beyond/],
   ])("refuses %s", async (_, changes, message) => {
