@@ -233,7 +233,9 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   const { nHeads } = config;
   const nKv = config.nKvHeads ?? nHeads;
   const decoupled = config.mode === "decoupled";
-  if (nHeads % nKv !== 0) {
+  // Where the number of heads is wrong for the width, the number that it becomes decides.
+  const headsFit = config.attnDim !== null || config.dModel % nHeads === 0;
+  if (nHeads % nKv !== 0 && (headsFit || config.dModel % nKv !== 0)) {
     add(
       "n_kv_heads",
       `expected a divisor of n_heads (${nHeads}), found ${nKv}: every KV head serves n_heads / n_kv_heads query heads`,

@@ -45,6 +45,9 @@ function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
         suggestion !== undefined &&
         [issue.path, issue.path.slice(0, -1)].some((mapping) => samePath(mapping, path.slice(0, -1))),
     );
+  // A bare word for a component is the wrong word before it is no mapping.
+  if (issue.code === "wrong_type")
+    return all.some(({ code, path }) => code === "unknown_name" && samePath(path, issue.path));
   if (issue.code !== "missing" && issue.code !== "unknown_key") return false;
   const parent = issue.path.slice(0, -1);
   const type = all.find(({ path }) => path.at(-1) === "type" && samePath(path.slice(0, -1), parent));
@@ -75,6 +78,8 @@ function translate(issue: z.core.$ZodIssue, data: unknown): ConfigIssue[] {
   switch (issue.code) {
     case "unrecognized_keys": {
       const valid = issue.message.split(" ").filter((key) => key !== "");
+      // Read before any schema sees a manifest, and so in none.
+      if (path.length === 0 && valid.includes("artifacts_dir")) valid.splice(valid.indexOf("defaults"), 0, "vars");
       return issue.keys.map((key) => unknownKey([...path, key], key, valid));
     }
     case "invalid_union": {
@@ -202,11 +207,21 @@ function hint(value: unknown, expected: string): string {
   if (/\$\{\w+\}/.test(value)) return "; variables need a vars section at the top of the manifest";
   if (expected.includes("number") || expected.includes("integer")) {
     if (value === "auto") return "; auto is no value here: write the number";
-    return value.trim() !== "" && Number.isFinite(Number(value)) ? "; write it without quotes" : "";
+    if (value.trim() !== "" && Number.isFinite(Number(value))) return "; write it without quotes";
+    const plain = plainNumber(value);
+    return plain === null ? "" : `; write ${plain}`;
   }
   return expected.includes("true or false") && /^(yes|no|on|off|true|false|auto)$/i.test(value)
     ? "; write true or false"
     : "";
+}
+
+/** The digits of a number with separators (`1_000`, `1,000`) or a unit of thousands (`10k`, `2M`); else null. */
+function plainNumber(value: string): string | null {
+  const [, grouped, unit] = /^(\d{1,3}(?:[_,]\d{3})+|\d+(?:\.\d+)?(?=[kKmM]$))([kKmM]?)$/.exec(value) ?? [];
+  if (grouped === undefined) return null;
+  const scale = unit === "" ? 1 : unit?.toLowerCase() === "k" ? 1e3 : 1e6;
+  return String(Number(grouped.replace(/[_,]/g, "")) * scale);
 }
 
 function alternatives(issue: z.core.$ZodIssueInvalidUnion): string {

@@ -181,7 +181,11 @@ class Lowering {
         this.report([...path, "train", "block_size"], message, [modelBlock]);
       }
       const seeds = Array.isArray(run.seed) ? run.seed : [run.seed];
-      for (const seed of seeds) {
+      for (const [at, seed] of seeds.entries()) {
+        if (seeds.indexOf(seed) < at) {
+          this.report([...path, "seed", at], `expected each seed once, found ${seed} a second time`);
+          continue;
+        }
         const suffix = Array.isArray(run.seed) ? `__s${seed}` : "";
         places.push(index);
         const lowered = this.run(run, seed, suffix);
@@ -245,7 +249,8 @@ class Lowering {
 
   entrypoints(manifest: TargetManifest, targets: Target[]): Record<string, string> {
     const names = targets.map((target) => target.name);
-    for (const { path, message } of entrypointIssues(manifest.entrypoints, names)) this.report(path, message);
+    for (const { path, message } of entrypointIssues(manifest.entrypoints, names))
+      this.report(path, message, [["targets"]]);
     return Object.fromEntries(Object.entries(manifest.entrypoints).map(([name, to]) => [name, stripPrefix(to)]));
   }
 
@@ -272,7 +277,9 @@ export function entrypointIssues(
     if (names.includes(wanted)) return [];
     const near = closest(wanted, names);
     const hint = near === undefined ? "" : ` (did you mean "${near}"?)`;
-    const message = `expected the name of a target (${names.join(", ")}), found "${wanted}"${hint}`;
+    const known = names.length === 0 ? "; there are no targets" : "";
+    const list = names.length === 0 ? "" : ` (${names.join(", ")})`;
+    const message = `expected the name of a target${list}, found "${wanted}"${hint}${known}`;
     return [{ path: ["entrypoints", name], message }];
   });
 }

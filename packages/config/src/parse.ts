@@ -125,7 +125,8 @@ function checked(plan: Plan, further: ParseOptions["check"], right: boolean): re
 /** Entry points that name no target, told although something else is wrong: names can be read off what was written. */
 function misnamed(data: unknown): { path: Path; message: string }[] {
   const { targets, entrypoints } = data as { readonly targets?: unknown; readonly entrypoints?: unknown };
-  if (!Array.isArray(targets) || typeof entrypoints !== "object" || entrypoints === null) return [];
+  if (!Array.isArray(targets) || typeof entrypoints !== "object" || entrypoints === null || Array.isArray(entrypoints))
+    return [];
   const names = targets.map((target: { readonly name?: unknown } | null) => target?.name);
   if (!names.every((name) => typeof name === "string")) return [];
   const words = Object.entries(entrypoints).filter((entry): entry is [string, string] => typeof entry[1] === "string");

@@ -43,7 +43,7 @@ export function inferShapes(model: ModelConfig): ShapeInference {
   const source = model.embedder.type === "token" ? "the embedder" : "the model's input";
   const features = infer(walk, model.topology, input, ["topology"], 0, source);
   const output = headShape(walk, model, features);
-  return { input, features, output, ...walk };
+  return { input, features, output, nodes: walk.nodes, issues: walk.issues };
 }
 
 /** The issues of `inferShapes`, as a rule of the model schema. */
@@ -54,6 +54,8 @@ export function shapeRules(model: ModelConfig): RuleIssue[] {
 interface Walk {
   nodes: NodeShape[];
   issues: RuleIssue[];
+  /** The last layer whose width did not fit: what it was given, and what it declares. */
+  misfit?: { given: ShapeDim; declared: ShapeDim };
 }
 
 function infer(walk: Walk, node: NodeConfig, input: Shape, path: Path, depth: number, source: string): Shape {
@@ -70,13 +72,14 @@ function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, dep
   const child = (index: number, shape: Shape, from: string): Shape =>
     infer(walk, layers[index] as NodeConfig, shape, [...path, "layers", index], depth + 1, from);
   const parallel = (): Shape[] => layers.map((_, index) => child(index, input, source));
+  const told = walk.issues.length;
   switch (node.type) {
     case "GraphTopology":
       return graph(walk, node, input, path, depth, source);
     case "ParallelTopology":
-      return stack(walk, node, parallel(), path);
+      return stack(walk, node, parallel(), path, told);
     case "BranchingTopology":
-      return concatenate(walk, node, parallel(), path);
+      return concatenate(walk, node, parallel(), path, told);
     default: {
       const before = walk.issues.length;
       let misfed = false;
@@ -154,10 +157,12 @@ function combined(walk: Walk, { op, in: reads }: GraphNodeConfig, given: readonl
   return [...first.slice(0, -1), known ? (widths as number[]).reduce((a, b) => a + b, 0) : "D"];
 }
 
-function stack(walk: Walk, node: ParallelTopologyConfig, outputs: Shape[], path: Path): Shape {
+/** `told`: how many issues there were before the children; what follows from one of theirs is not told again. */
+function stack(walk: Walk, node: ParallelTopologyConfig, outputs: Shape[], path: Path, told: number): Shape {
   const first = outputs[0] as Shape;
+  const right = walk.issues.length === told;
   for (const [index, shape] of outputs.entries()) {
-    if (!same(shape, first)) {
+    if (right && !same(shape, first)) {
       report(
         walk,
         [...path, "layers", index],
@@ -173,8 +178,10 @@ function concatenate(
   node: TopologyConfig & { type: "BranchingTopology" },
   outputs: Shape[],
   path: Path,
+  told: number,
 ): Shape {
   const first = outputs[0] as Shape;
+  const right = walk.issues.length === told;
   const axis = node.dim < 0 ? first.length + node.dim : node.dim;
   if (axis < 0 || axis >= first.length) {
     report(
@@ -186,7 +193,7 @@ function concatenate(
   }
   for (const [index, shape] of outputs.entries()) {
     const fits = shape.length === first.length && shape.every((dim, at) => at === axis || dim === first[at]);
-    if (!fits) {
+    if (right && !fits) {
       report(
         walk,
         [...path, "layers", index],
@@ -213,8 +220,12 @@ function apply(walk: Walk, layer: LayerConfig, input: Shape, path: Path, source:
   const spec = layerSpec(layer);
   const wanted = spec.width(layer);
   const given = input.at(-1) as ShapeDim;
-  if (wanted !== null && given !== wanted.value && given !== "D") {
+  // Where the layer before was told not to fit, one that would have fitted without it is not told as well.
+  const told = wanted !== null && walk.misfit?.declared === given && walk.misfit.given === wanted.value;
+  if (wanted !== null) delete walk.misfit;
+  if (wanted !== null && given !== wanted.value && given !== "D" && !told) {
     const { key, value } = wanted;
+    walk.misfit = { given, declared: value };
     report(
       walk,
       [...path, key],
@@ -234,10 +245,21 @@ function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
   const place: Path = ["topology", ...(childrenOf(model.topology).at(-1)?.path ?? [])];
   if (features.length !== 3) {
     report(walk, place, `expected the topology to return [B, T, width], found ${formatShape(features)}`);
+  } else if (walk.misfit?.declared === width && walk.misfit?.given === dModel && model.tiedEmbeddings) {
+    // The layer that does not fit is the mistake.
   } else if (width !== vocabSize && !(model.tiedEmbeddings && width === dModel)) {
     const wanted = model.tiedEmbeddings
       ? `width ${dModel} (embedder d_model, logits by the tied embedding) or ${vocabSize} (vocab_size)`
       : `width ${vocabSize} (vocab_size; tied_embeddings is false, so the topology ends in its own head)`;
+    const head = headLayer(model.topology, ["topology"]);
+    if (head !== null) {
+      // A head is there and gives another width: its own key must change.
+      const fitting = model.tiedEmbeddings
+        ? `${dModel} (embedder d_model, logits by the tied embedding) or ${vocabSize} (vocab_size)`
+        : `${vocabSize} (vocab_size; tied_embeddings is false, so the last layer is the head)`;
+      report(walk, [...head, "d_out"], `expected d_out ${fitting}, found ${width}`);
+      return logits;
+    }
     report(
       walk,
       place,
@@ -245,6 +267,15 @@ function headShape(walk: Walk, model: ModelConfig, features: Shape): Shape {
     );
   }
   return logits;
+}
+
+/** The path of the linear layer that a topology ends in; null where something else comes last. */
+function headLayer(node: NodeConfig, path: Path): Path | null {
+  if (node.type === "LinearLayer") return path;
+  if (!["StackedTopology", "SequentialTopology", "NestedTopology"].includes(node.type) || !isTopology(node))
+    return null;
+  const last = childrenOf(node).at(-1);
+  return last === undefined ? null : headLayer(last.node, [...path, ...last.path]);
 }
 
 function firstWidth(node: NodeConfig): number | null {

@@ -54,6 +54,22 @@ const hints: Readonly<Record<string, string>> = {
   MULTILINE_IMPLICIT_KEY: "; is a colon or a quote missing?",
 };
 
+/** What is most likely behind a mistake, by its code and what stands around it. */
+function hintOn(code: string, message: string, text: string, at: number): string {
+  if (code === "BAD_INDENT" && /end with a/.test(message)) return "; is a bracket missing before this line?";
+  if (/flow-map-start/.test(message) && text[at - 1] === "$")
+    return `; between brackets a variable needs quotes: "\${name}"`;
+  if (/nested mappings are not allowed/i.test(message)) {
+    const line = text.slice(text.lastIndexOf("\n", at) + 1, at);
+    const [, next = ""] = /^[^\n]*\n([ ]*)[^ ]/.exec(text.slice(at)) ?? [];
+    const column = line.replace(/^( *(?:- +)*).*$/s, "$1").length;
+    return next.length > column
+      ? "; the line below is indented further than this one: indent it like this one, or put its mapping below the key"
+      : "; quote a value that has a colon in it";
+  }
+  return hints[code] ?? "";
+}
+
 /** `strictJson`: the text must be JSON, not merely YAML. */
 export function readSource(text: string, strictJson: boolean): Source {
   const json = strictJson ? jsonMistake(text) : null;
@@ -72,7 +88,10 @@ export function readSource(text: string, strictJson: boolean): Source {
     for (const { code, message, pos } of mistakes.slice(0, maxSyntaxIssues)) {
       const opened = code === "MISSING_CHAR" && pos[0] >= text.trimEnd().length ? lastQuote(document) : null;
       const at = opened ?? firstInk(text, pos[0]);
-      reader.report("syntax", [], clean(message) + (hints[code] ?? ""), { start: at, end: Math.max(at + 1, pos[1]) });
+      // The parser stops behind the tab; the tab is what must go.
+      const tab = code === "TAB_AS_INDENT" ? text.lastIndexOf("\t", at) : -1;
+      const span = tab < 0 ? { start: at, end: Math.max(at + 1, pos[1]) } : { start: tab, end: tab + 1 };
+      reader.report("syntax", [], clean(message) + hintOn(code, message, text, at), span);
     }
     if (document.errors.length > 0) return { root: null, issues: reader.issues };
     return { root: reader.document(document), issues: reader.issues };
@@ -239,7 +258,8 @@ function spanOf(node: Node): Span {
 /** First line of a message of the yaml library, as a clause. */
 function clean(message: string): string {
   const line = (message.split("\n", 1)[0] ?? message).replace(/; please use YAML\.\w+\(\)$/, "");
-  return `not valid YAML: ${line.charAt(0).toLowerCase()}${line.slice(1)}`;
+  const plain = line.replace(/^Missing closing (["'])quote$/, "Missing closing quote $1");
+  return `not valid YAML: ${plain.charAt(0).toLowerCase()}${plain.slice(1)}`;
 }
 
 function jsonMistake(text: string): SourceIssue | null {

@@ -180,7 +180,7 @@ describe("mistakes are told once, where they are", () => {
       new RegExp(`^${lineOf("seed: 1337")}:7 .*indent this line like its siblings$`),
     );
     expect(mistakes(tiny.replace("path: tokens.npy", 'path: "tokens.npy'))).toEqual([
-      `${lineOf("path: tokens")}:15 not valid YAML: missing closing "quote`,
+      `${lineOf("path: tokens")}:15 not valid YAML: missing closing quote "`,
     ]);
   });
 });
