@@ -85,6 +85,11 @@ describe("refuses", () => {
       /"a" ends beyond/,
     ],
     [
+      "two fields for its sizes",
+      buildZip([{ ...a, centralExtra: fields([2, 1], [2, 8], [8, 4], [2, 1], [2, 8], [8, 9]) }]),
+      /damaged extra fields/,
+    ],
+    [
       "an extra field that is too long",
       buildZip([{ ...a, central: { size: full }, centralExtra: fields([2, 1], [2, 90]) }]),
       /damaged extra fields/,
