@@ -71,6 +71,8 @@ export class ManifestError extends Error {
     super([`${file}: ${count}`, ...issues.map(formatIssue)].join("\n"));
     this.name = "ManifestError";
     this.issues = issues;
-    this.remedy = `Correct the ${issues.length === 1 ? "line" : "lines"} marked in ${file} and run the command again.`;
+    const inText = issues.some((issue) => issue.file === file);
+    const what = `${inText ? "line" : "setting"}${issues.length === 1 ? "" : "s"} marked${inText ? ` in ${file}` : ""}`;
+    this.remedy = `Correct the ${what} and run the command again.`;
   }
 }

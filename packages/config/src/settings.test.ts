@@ -52,6 +52,21 @@ describe("settings", () => {
     expect(plan("targets[0].runs[0].steps=1", "targets[0].runs[0].steps=2").targets[0]?.runs[0]?.steps).toBe(2);
   });
 
+  it("of a variable that nothing reads is refused, where its name stands", () => {
+    const [told, ...others] = mistakes("vars.sem_dm=64");
+    expect(told).toMatch(/^--set:1:1 vars\.sem_dm: expected a variable .*found "sem_dm" \(did you mean "sem_dim"\?\)$/);
+    expect(others).toEqual([]);
+    expect(() => parseManifestOrThrow(preset, { set: ["vars.sem_dm=64"] })).toThrow(
+      expect.objectContaining({ remedy: "Correct the setting marked and run the command again." }),
+    );
+  });
+
+  it("of a variable that the manifest uses and does not have is taken", () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: manifests write variables as ${name}.
+    const text = preset.replace(/^name: .*$/m, 'name: "${called}"');
+    expect(parseManifestOrThrow(text, { set: ["vars.called=it"] }).plan.name).toBe("it");
+  });
+
   it("are checked like the manifest, with their own place", () => {
     expect(mistakes("targets.paper.runs.blockwise.steps=-1")).toEqual([
       "--set:1:36 targets.0.runs.0.steps: expected a number greater than 0, found -1",

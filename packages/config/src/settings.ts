@@ -24,7 +24,35 @@ export function applySettings(
       issues.push(error.issue);
     }
   }
+  for (const text of settings) {
+    const name = /^vars\.(\w+)(?=[=.[])/.exec(text)?.[1];
+    const idle = name !== undefined && !variablesOf(root).includes(name) && !uses(changed, name, new Set());
+    if (idle) issues.push(new Refusal(text, ["vars", name], unused(name, variablesOf(root)), 0, 5 + name.length).issue);
+  }
   return { root: changed, issues };
+}
+
+/** The names in a manifest's own `vars`. */
+function variablesOf(root: LocatedMap): string[] {
+  const section = root.entries.get("vars")?.value;
+  return section?.kind === "map" ? [...section.entries.keys()] : [];
+}
+
+/** Whether a variable is named anywhere; parts that aliases share are looked at once. */
+function uses(node: Located, name: string, seen: Set<Located>): boolean {
+  if (seen.has(node)) return false;
+  seen.add(node);
+  if (node.kind === "scalar") return typeof node.value === "string" && node.value.includes(`\${${name}}`);
+  const parts = node.kind === "list" ? node.items : [...node.entries.values()].map((entry) => entry.value);
+  return parts.some((part) => uses(part, name, seen));
+}
+
+/** A variable that nothing reads would change nothing, which nobody asks for. */
+function unused(name: string, known: readonly string[]): string {
+  const near = closest(name, known);
+  const hint = near === undefined ? "" : ` (did you mean "${near}"?)`;
+  const list = known.length === 0 ? "" : ` (${known.join(", ")})`;
+  return `expected a variable that the manifest has or uses${list}, found "${name}"${hint}`;
 }
 
 class Refusal extends Error {

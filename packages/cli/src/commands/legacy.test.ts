@@ -28,9 +28,13 @@ it("--mode sample is generate", () => {
 });
 
 it("what has no counterpart is refused, what is new is left alone", async () => {
-  const resumed = ["--mode", "train", "--exp", "dba", "--resume", "x.safetensors"];
-  expect(modernArguments(resumed)).toEqual(["run", "research_dba", "--resume", "x.safetensors"]);
+  const resumed = ["--mode", "train", "--exp", "decoupled", "--resume", "x.safetensors"];
+  expect(modernArguments(resumed)).toEqual(["run", "research_decoupled", "--resume", "x.safetensors"]);
   expect(() => modernArguments(["--mode=sample", "--prompt", "a"])).toThrow(/needs --ckpt/);
+  expect(await runCli("--mode", "train", "--exp", "nope")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("expected --exp baseline, gqa, bottleneck, decoupled, found nope"),
+  });
   expect(await runCli("--mode", "tune", "--ckpt", "x")).toMatchObject({
     code: 2,
     err: expect.stringContaining("expected --mode train, sample or chat, found tune"),

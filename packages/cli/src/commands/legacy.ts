@@ -4,6 +4,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { CarambaError } from "@caramba/tensor";
 
+/** What `--exp` names: the presets `research_NAME`. */
+const experiments: readonly string[] = ["baseline", "gqa", "bottleneck", "decoupled"];
+
 /** Today's arguments for an older command line; any other comes back as it is. */
 export function modernArguments(args: readonly string[]): readonly string[] {
   const [first = ""] = args;
@@ -38,7 +41,13 @@ export function modernArguments(args: readonly string[]): readonly string[] {
       code: "ckpt",
       remedy: "a run resumes its own checkpoints; name a teacher in the manifest (teacher_ckpt)",
     });
-  const manifest = given.get("manifest") ?? `research_${given.get("exp") ?? "baseline"}`;
+  const experiment = given.get("exp") ?? "baseline";
+  if (!given.has("manifest") && !experiments.includes(experiment))
+    throw new CarambaError(`expected --exp ${experiments.join(", ")}, found ${experiment}`, {
+      code: "exp",
+      remedy: "name one of these, or give a manifest: caramba run <manifest>",
+    });
+  const manifest = given.get("manifest") ?? `research_${experiment}`;
   const text = existsSync(manifest) ? readFileSync(manifest, "utf8") : "";
   const set = (key: string, name: string): string[] =>
     given.has(name) ? ["--set", `${key}=${JSON.stringify(given.get(name))}`] : [];
