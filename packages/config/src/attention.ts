@@ -300,10 +300,17 @@ export function attentionRules(config: AttentionLayerConfig): RuleIssue[] {
   return issues;
 }
 
+/** In order; of a width beyond all reason only the smallest and the largest, found in a bounded time. */
+function divisorsOf(width: number): number[] {
+  const small: number[] = [];
+  for (let n = 1; n * n <= width && n <= 100_000; n++) if (width % n === 0) small.push(n);
+  return [...new Set([...small, ...small.toReversed().map((n) => width / n)])];
+}
+
 /** The width of the stream is what its neighbours have: the number of heads must change, or the attention get its own. */
 function headsDivide(nHeads: number, width: number, what: string, add: AddIssue): boolean {
   if (width % nHeads === 0) return true;
-  const divisors = Array.from({ length: width }, (_, i) => i + 1).filter((n) => width % n === 0);
+  const divisors = divisorsOf(width);
   const [below, above] = [divisors.filter((n) => n < nHeads).at(-1), divisors.find((n) => n > nHeads)];
   const nearest = [below, above].filter((n) => n !== undefined).join(" and ");
   const plural = nearest.includes(" ") ? "the nearest are" : "the nearest is";

@@ -205,6 +205,8 @@ function hint(value: unknown, expected: string): string {
   if (typeof value !== "string") return "";
   if (/^(?:\.\.\.|…)$/.test(value)) return "; the dots stand for something that was left out";
   if (/\$\{\w+\}/.test(value)) return "; variables need a vars section at the top of the manifest";
+  const [, name] = /^\$\{?(\w+)$/.exec(value) ?? [];
+  if (name !== undefined) return `; a variable is written "\${${name}}"`;
   if (expected.includes("number") || expected.includes("integer")) {
     if (value === "auto") return "; auto is no value here: write the number";
     if (value.trim() !== "" && Number.isFinite(Number(value))) return "; write it without quotes";
@@ -218,7 +220,8 @@ function hint(value: unknown, expected: string): string {
 
 /** The digits of a number with separators (`1_000`, `1,000`) or a unit of thousands (`10k`, `2M`); else null. */
 function plainNumber(value: string): string | null {
-  const [, grouped, unit] = /^(\d{1,3}(?:[_,]\d{3})+|\d+(?:\.\d+)?(?=[kKmM]$))([kKmM]?)$/.exec(value) ?? [];
+  if (/^0,\d+$/.test(value)) return value.replace(",", ".");
+  const [, grouped, unit] = /^([1-9]\d{0,2}(?:[_,]\d{3})+|\d+(?:\.\d+)?(?=[kKmM]$))([kKmM]?)$/.exec(value) ?? [];
   if (grouped === undefined) return null;
   const scale = unit === "" ? 1 : unit?.toLowerCase() === "k" ? 1e3 : 1e6;
   return String(Number(grouped.replace(/[_,]/g, "")) * scale);

@@ -166,11 +166,32 @@ describe("places and remedies", () => {
     ["1,000,000", "1000000"],
     ["10k", "10000"],
     ["1.5M", "1500000"],
+    ["0,001", "0.001"],
   ])("steps: %s", (written, plain) => {
     expect(mistakes("steps: 10\n", `steps: ${written}\n`)).toEqual([
       `28:16 targets.0.runs.0.steps: expected an integer, found "${written}"; write ${plain}`,
     ]);
   });
+
+  it.each(["$width", "${width"])("a variable written %s", (written) => {
+    expect(mistakes("d_out: 256", `d_out: "${written}"`)).toEqual([
+      expect.stringMatching(/expected an integer, found .*; a variable is written "\$\{width\}"$/),
+    ]);
+  });
+
+  it.each([".nan", ".inf", "-.inf"])("a number that is none, %s, is told once", (written) => {
+    expect(mistakes("1e-3", written)).toEqual([expect.stringMatching(/^33:15 .*lr: expected a finite number, found/)]);
+  });
+
+  it.each([1e9, 2 ** 53 - 1, 999999937])(
+    "heads that do not divide a width of %d are told in a bounded time",
+    (width) => {
+      const start = performance.now();
+      const found = mistakes("width: 64", `width: ${width}`, base.replace("heads: 4", "heads: 7777"));
+      expect(found.some((text) => text.includes("expected a divisor of d_model"))).toBe(true);
+      expect(performance.now() - start).toBeLessThan(2000);
+    },
+  );
 
   it("an unknown key says nothing of the variable beside it; vars is among the keys of the top", () => {
     expect(mistakes("d_out: 256", 'd_out: 256, zzzz: "${width}"')[0]).not.toContain("from line");

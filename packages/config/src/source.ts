@@ -177,8 +177,9 @@ class Reader {
     const value = isScalar(node) ? node.value : null;
     if (value === null || typeof value === "string" || typeof value === "boolean") return scalarOf(value, span);
     if (typeof value === "number") {
-      if (!Number.isFinite(value)) this.report("invalid_value", path, `expected a finite number, found ${value}`, span);
-      return scalarOf(value, span);
+      if (Number.isFinite(value)) return scalarOf(value, span);
+      this.report("invalid_value", path, `expected a finite number, found ${value}`, span);
+      return scalarOf(null, span);
     }
     this.report("syntax", path, "expected a string, number, true, false or null, found another kind of value", span);
     return scalarOf(null, span);
