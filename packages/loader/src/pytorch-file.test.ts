@@ -193,6 +193,9 @@ describe("refuses", () => {
       "unsupported-format",
       /big/,
     ],
+    ["no version", () => buildZip([part("x/data.pkl")]), "bad-pytorch", /states version ""/],
+    ["a version that is no number", () => buildZip([part("x/data.pkl"), part("x/version", "x")]), "bad-pytorch", /"x"/],
+    ["version -3", () => buildZip([part("x/data.pkl"), part("x/version", "-3")]), "bad-pytorch", /version "-3"/],
     ["version 11", () => buildZip([part("x/data.pkl"), part("x/version", "11")]), "bad-pytorch", /version "11"/],
     [
       "a tar file",
