@@ -53,6 +53,13 @@ function explained(issue: ConfigIssue, all: readonly ConfigIssue[]): boolean {
   const type = all.find(({ path }) => path.at(-1) === "type" && samePath(path.slice(0, -1), parent));
   if (type !== undefined && type !== issue && type.code !== "missing" && type.code !== "unknown_key") return true;
   if (issue.code !== "missing") return false;
+  const below = all.some(
+    ({ code, path, suggestion }) =>
+      code === "unknown_key" &&
+      suggestion !== undefined &&
+      samePath([...path.slice(0, -1), suggestion], issue.path.slice(0, path.length)),
+  );
+  if (below) return true;
   return all.some(
     (other) =>
       other.code === "unknown_key" &&

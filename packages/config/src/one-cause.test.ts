@@ -138,6 +138,27 @@ groups: [{name: g, data: a.npy}]
   });
 });
 
+describe("one slip in a graph", () => {
+  const graph = `version: 1
+model:
+  embedder: {type: token, vocab_size: 256, d_model: 64}
+  topology:
+    type: GraphTopology
+    nodes:
+      - {id: norm, op: RMSNormLayer, in: x, out: h, repeat: 2, config: {d_model: 64}}
+      - {id: s, op: add, in: [x, h], out: y}
+groups: [{name: g, data: a.npy}]
+`;
+
+  it.each([
+    ["config: {d_model: 64}", "config: {d_model: 63}", "model.topology.nodes.0.config.d_model: expected d_model 64"],
+    ["config: {", "confg: {", 'model.topology.nodes.0.confg: unknown key "confg"'],
+  ])("%j as %j", (from, to, told) => {
+    expect(mistakes("notes: n", "notes: m", `${graph}notes: n`)).toEqual([]);
+    expect(mistakes(from, to, graph)).toEqual([expect.stringContaining(told)]);
+  });
+});
+
 describe("several mistakes at one place", () => {
   it("all keys that a mapping lacks are told", () => {
     const block = /train:\n(?: {10}.*\n)+/.exec(base)?.[0] ?? "";

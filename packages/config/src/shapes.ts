@@ -119,6 +119,7 @@ function compose(walk: Walk, node: TopologyConfig, input: Shape, path: Path, dep
 function graph(walk: Walk, node: GraphTopologyConfig, input: Shape, path: Path, depth: number, source: string): Shape {
   const shapes = new Map<string, Shape>(node.inputs.map((name) => [name, input]));
   const makers = new Map<string, string>(node.inputs.map((name) => [name, source]));
+  const told = walk.issues.length;
   for (const item of executionOrder(node)) {
     const at = [...path, "nodes", node.nodes.indexOf(item)];
     const given = item.in.map((name) => shapes.get(name) ?? input);
@@ -126,26 +127,32 @@ function graph(walk: Walk, node: GraphTopologyConfig, input: Shape, path: Path, 
     let made: Shape;
     if (item.config) {
       made = infer(walk, item.config, first, [...at, "config"], depth + 1, makers.get(item.in[0] ?? "") ?? source);
-      if (item.repeat > 1 && !same(made, first))
+      if (item.repeat > 1 && walk.issues.length === told && !same(made, first))
         report(
           walk,
           [...at, "repeat"],
           `expected a node that returns its input shape ${formatShape(first)} (repeat is ${item.repeat}), found ${formatShape(made)}`,
         );
-    } else made = combined(walk, item, given, at);
+    } else made = combined(walk, item, given, at, walk.issues.length === told);
     shapes.set(item.out, made);
     makers.set(item.out, `node "${item.id}"`);
   }
   return shapes.get(graphOutput(node)) ?? input;
 }
 
-/** Sums and products want equal shapes; a concatenation adds widths up. */
-function combined(walk: Walk, { op, in: reads }: GraphNodeConfig, given: readonly Shape[], path: Path): Shape {
+/** Sums and products want equal shapes; a concatenation adds widths up. `right`: no node of the graph was told yet. */
+function combined(
+  walk: Walk,
+  { op, in: reads }: GraphNodeConfig,
+  given: readonly Shape[],
+  path: Path,
+  right: boolean,
+): Shape {
   const [first = []] = given;
   const widths = given.map((shape) => shape.at(-1));
   for (const [i, shape] of given.entries()) {
     const fits = op === "concat" ? same(shape.slice(0, -1), first.slice(0, -1)) : same(shape, first);
-    if (!fits)
+    if (right && !fits)
       report(
         walk,
         [...path, "in"],
