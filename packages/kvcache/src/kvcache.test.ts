@@ -197,6 +197,58 @@ describe("ModelCache", () => {
       expect(cache.length).toBe(0);
     });
 
+    it("behaves like a list of states of which the last two are kept", async () => {
+      const position = fc.integer({ min: 0, max: 9 });
+      const step = fc.oneof(
+        fc.record({ append: fc.integer({ min: 0, max: 3 }), lent: fc.boolean() }),
+        fc.record({ truncate: position }),
+        fc.record({ ask: position }),
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+          const cache = make(none);
+          // Where the cache is, and where else it could go back to: positions with the number of the state there.
+          let now = { at: 0, state: 0 };
+          let other: typeof now | undefined;
+          let next = 1;
+          for (const step of steps) {
+            if ("append" in step) {
+              const to = now.at + step.append;
+              if (to > 8) {
+                expect(() => cache.append([], filledStates(0), step.append)).toThrow(/at most 8/);
+                continue;
+              }
+              const made = filledStates(next);
+              if (step.lent) {
+                const lent = cache.spareStates();
+                lent.flat().forEach((buffer, i) => {
+                  backend.writeRows(buffer, 0, made.flat()[i] as DeviceBuffer);
+                });
+                cache.append([], lent, step.append);
+              } else cache.append([], made, step.append);
+              other = now;
+              now = { at: to, state: next++ };
+            } else {
+              const asked = "ask" in step ? step.ask : step.truncate;
+              const known = [0, now.at, ...(other ? [other.at] : [])];
+              expect(cache.keptLength(asked)).toBe(Math.max(...known.filter((at) => at <= asked)));
+              if ("truncate" in step) {
+                if (asked > now.at || !known.includes(asked))
+                  expect(() => cache.truncate(asked)).toThrow(/truncate|kept/);
+                else {
+                  cache.truncate(asked);
+                  if (asked < now.at) [now, other] = [other?.at === asked ? other : { at: 0, state: 0 }, undefined];
+                }
+              }
+            }
+            expect(cache.length).toBe(now.at);
+            if (now.at > 0) expect(await values(cache)).toEqual([now.state, now.state]);
+          }
+        }),
+        { numRuns: 100 },
+      );
+    });
+
     it("takes lent buffers in any order, and frees each of them once", async () => {
       const freed: DeviceBuffer[] = [];
       class Counting extends ReferenceBackend {

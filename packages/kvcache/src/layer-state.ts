@@ -12,16 +12,14 @@ export interface StatePartSpec {
   readonly shape: readonly number[];
 }
 
-/** State arrays of one layer, [B, ...shape] by part name. */
+/** State arrays of one layer, [B, ...shape] in part order. */
 export class LayerState {
-  readonly names: readonly string[];
   readonly #backend: Backend;
   #now: DeviceBuffer[];
   #other: DeviceBuffer[];
 
   constructor(parts: readonly StatePartSpec[], backend: Backend, batchSize: number) {
     this.#backend = backend;
-    this.names = parts.map(({ name }) => name);
     const make = () => parts.map(({ shape }) => backend.alloc([batchSize, ...shape], "float32"));
     this.#now = make();
     this.#other = make();

@@ -10,6 +10,7 @@
 // Gradient: the same loop the other way round, whose step is the vector-Jacobian product of this step at the carries that
 // were kept. Only those are kept: what is inside a step is computed again, so a step over a chunk of positions keeps one
 // state per chunk. The gradient of a shared matrix W in c W is one product over all steps, not a sum of T small ones.
+// Every member that a loss reads has a backward loop of its own.
 import { pullback } from "../autodiff.ts";
 import { type Dim, mulDims } from "../dim.ts";
 import { ShapeError } from "../errors.ts";
