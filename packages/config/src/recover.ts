@@ -1,10 +1,9 @@
 /**
  * Going on after a mistake, so that one reading of a manifest tells all of them. What the schema refuses is taken out
  * of the data, bit by bit, until the rest is a manifest: a key with a default alone, else the mapping that needs it,
- * up to a model's graph as a whole; a run, benchmark or target falls out of its list by itself. The rest is checked like any manifest, and what it is
- * found to lack counts only where it cannot come from what was taken out.
+ * up to a model's graph as a whole; a run, benchmark or target falls out of its list by itself. The rest is checked
+ * like any manifest, and what it is found to lack counts only where it cannot come from what was taken out.
  */
-
 import type { z } from "zod";
 import type { ConfigIssue } from "./error.ts";
 import { check } from "./issues.ts";

@@ -10,6 +10,7 @@ import {
   openHfModel,
   openModelWeights,
   restore,
+  transposeMatrix,
 } from "@caramba/loader";
 import { adapterPaths, type Model, withoutLora } from "@caramba/model";
 import { CarambaError, type Variable } from "@caramba/tensor";
@@ -100,7 +101,8 @@ async function take(
       const from = fit.parameters.get(name);
       if (!from) throw new CarambaError(`${path} has no parameter ${name}`, { code: "internal" });
       const data = await opened.read(from.path);
-      variable.write(from.transposed ? transpose(data, variable.shape) : data);
+      const [rows = 0, columns = 0] = variable.shape;
+      variable.write(from.transposed ? transposeMatrix(data, columns, rows) : data);
     }
     return fresh;
   } finally {
@@ -136,11 +138,4 @@ function demandFit(
     code: "checkpoint-mismatch",
     remedy: "give the model the checkpoint's sizes (caramba export and docs/checkpoints.md tell them), or name another",
   });
-}
-
-/** A matrix [columns, rows] as [rows, columns]. */
-function transpose(data: Float32Array, [rows = 0, columns = 0]: readonly number[]): Float32Array {
-  const out = new Float32Array(data.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[r * columns + c] = data[c * rows + r] as number;
-  return out;
 }

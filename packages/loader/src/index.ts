@@ -31,6 +31,7 @@ export { type WriteHfOptions, writeHfModel } from "./hf-write.ts";
 export { fetchModel, fetchTokenizer, type HubModel } from "./hub.ts";
 export { type HubId, hubIdText, isHubUri, parseHubId } from "./hub-id.ts";
 export type { HubEvent, HubOptions } from "./hub-settings.ts";
+export { transposeMatrix } from "./matrix.ts";
 export { PyTorchFile, type PyTorchOptions } from "./pytorch-file.ts";
 export {
   f32ToBf16,
