@@ -37,7 +37,7 @@ class Decode(Checkpoint):
 
     def run(self):
         if self.offset >= self.case["decodeSteps"]:
-            self.cache.crop(self.case["length"])
+            self.cache.crop(-self.offset)
             self.offset = 0
         token = torch.tensor([[(5 + self.offset) % self.case["vocab"]]])
         begin = time.perf_counter()
